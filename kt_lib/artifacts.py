@@ -44,7 +44,7 @@ def checked_name(name: str) -> str:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears at `path` complete and on disk when the block ends well, and not at all otherwise."""
+    """A file to write; it appears at `path` complete and on disk when the block ends well, else not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -101,7 +101,7 @@ def describe_folder(folder: Path, name: str) -> Artifact:
 
 
 def read_rows(path: Path, type_: type[AnyRecord], expected: Artifact | None = None) -> Iterator[AnyRecord]:
-    """Records of a JSONL artifact, in order. Raises `ArtifactError` for a missing, cut-off or differently typed file."""
+    """Records of a JSONL artifact in order; `ArtifactError` for a missing, cut-off or differently typed file."""
     if not path.is_file():
         raise ArtifactError(f"{path} is missing: run `kt run` to make it again")
     if expected is not None and path.stat().st_size != expected.bytes:

@@ -1,8 +1,8 @@
 """What each notebook can be told: one frozen model per notebook, without defaults.
 
-A value comes from the command line, the runbook (`with:`) or `params/<notebook>.yaml`, in that order; by hand it is what
-the notebook's `parameters` cell says. A field marked `InputPath` names files outside the workspace whose content counts
-as an input of the step; one marked `Permission` allows something without changing the result, and is no part of a step's key.
+A value comes from the command line, the runbook (`with:`) or `params/<notebook>.yaml`, in that order; by hand it is
+what the notebook's `parameters` cell says. A field marked `InputPath` names files whose content counts as an input of
+the step; one marked `Permission` allows something without changing the result, and is no part of a step's key.
 """
 
 from __future__ import annotations

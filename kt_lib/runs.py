@@ -149,7 +149,7 @@ class Step(Generic[Params]):
 def open_step(model: type[Params], namespace: Mapping[str, Any]) -> Step[Params]:
     """The step of the notebook whose `globals()` are given; its parameters are validated by `model`.
 
-    Under `kt run` the artifacts go to the run's folder and inputs come from the run; by hand, inputs come from the newest
+    Under `kt run` artifacts go to the run's folder and inputs come from the run; by hand, inputs come from the newest
     finished run and artifacts go to `outputs/scratch/`. Raises `ParameterError` for a wrong parameter.
     """
     values = {name: namespace[name] for name in model.model_fields if name in namespace}
@@ -173,7 +173,7 @@ def with_absolute_paths(params: Params, root: Path) -> Params:
 
 
 def workspace_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above `start` (the current one by default) that holds `runbook.yaml` and `notebooks/`."""
+    """The nearest folder at or above `start` (by default the current one) that holds runbook.yaml and notebooks/."""
     start = (start or Path.cwd()).absolute()
     for folder in (start, *start.parents, Path(__file__).absolute().parents[1]):
         if (folder / "runbook.yaml").is_file() and (folder / "notebooks").is_dir():

@@ -1,0 +1,1 @@
+"""Results that someone recorded earlier: read, told what information each side had, and paired; nothing is run."""

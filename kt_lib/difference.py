@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol as Shape
 
+from kt_lib.calls.failures import MALFORMED
 from kt_lib.errors import ArtifactError, ModelError
 from kt_lib.records import (
     Attempt,
@@ -89,15 +89,13 @@ def _raw(completion: Completion) -> str:
 def _verdict(
     task: Task, completion: Completion, judge: Callable[[Task, Completion], Judged]
 ) -> tuple[Outcome, str | None, str | None, tuple[ToolCall, ...]]:
-    if completion.finish == "error":
-        words = completion.error or "the model gave no reason"
-        timed_out = re.search(r"\btime(?:d)?[ -]?out\b", words, re.IGNORECASE)
-        return "error", "timeout" if timed_out else "server_error", words, ()
     judged = judge(task, completion)
+    if completion.finish == "error":
+        return "error", judged.failure, judged.detail or completion.error, ()
     if task.check.evidence != "none":
         return judged.outcome, judged.failure, judged.detail, judged.calls
     # Without accepted calls only the form can be faulted, never the content.
-    broken = judged.outcome == "malformed"
+    broken = judged.failure in MALFORMED
     return "unverified", judged.failure if broken else None, judged.detail if broken else None, judged.calls
 
 

@@ -212,7 +212,7 @@ def test_impossible_counts_are_refused() -> None:
         newcombe_paired(1, -1, 0, 0)
     with pytest.raises(ValueError, match="negative"):
         mcnemar_mid_p(-1, 2)
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         paired([True], [True, False])
     with pytest.raises(ValueError, match="at least one value"):
         cluster_bootstrap([], [], seed=1)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
@@ -131,11 +131,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def folder_digest(path: Path) -> str:
+def folder_digest(path: Path, digest_of: Callable[[Path], str] = file_digest) -> str:
     """SHA-256 over the sorted names and digests of the files below a folder."""
     digest = hashlib.sha256()
     for file in files_below(path):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{file_digest(file)}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{file.relative_to(path).as_posix()}\0{digest_of(file)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ def _any(*phrases: str, start: str = r"\b", end: str = r"\b") -> re.Pattern[str]
 
 
 _GONE = (
-    r"no(?: more| further)? (?:error|problem|issue)s?",
+    r"no (?:(?:more|further) (?:error|problem|issue)s?|(?:error|problem|issue)s)",
     r"the error (?:is|has) gone",
     r"(?:problem|issue|error)s? (?:(?:is|are|was|has been) )?(?:now )?(?:solved|fixed|resolved|gone)",
 )
@@ -24,7 +24,7 @@ _SETTLED = _any(*_GONE)
 # These hold words of refusal and are none: they are taken out before words of refusal are looked for.
 _HARMLESS = _any(
     *_GONE,
-    r"(?:without|zero)(?: any)? (?:error|problem|issue|trouble)s?",
+    r"(?:no|without|zero)(?: any)? (?:error|problem|issue|trouble)s?",
     r"(?:thanks|thank you|up|running|working) again",
     r"(?:any|another) question",
     r"on (?:the|my) first try",
@@ -32,23 +32,23 @@ _HARMLESS = _any(
 )
 _CONFIRMS = _any(
     r"(?:it|that|this|which|all|everything|just|yes|yep|yeah|okay|ok|thanks|thx|and)[\s,]+(?:now |just |all |really )?"
-    r"(?:worked|works|helped|ran)",
+    r"(?:worked|helped|ran|(?<!that )(?<!this )works|works (?:now|great|perfectly|fine|well|flawlessly))",
     r"(?:that|it|this|which) did (?:it|the trick)",
     r"(?:that|it|this|which) (?:has )?(?:fixed|solved|resolved) (?:it|that|this|the \w+)",
-    r"(?:it|that|this|all|everything)(?:'s| is| are)?(?: now)? (?:working|running|fixed|solved|fine|good)"
+    r"(?:it|that|this|all|everything)(?:'s| is| are)?(?: now)? (?:working|running|fixed|solved)"
     r"(?! out| low| late| slow)",
-    r"(?:is|are) (?:up again|back up|fine now|good now)",
+    r"(?:is|are) (?:up again|back up|(?:now )?(?:fine|good) now|now (?:fine|good))",
     r"all good|that was it|you nailed it|got the \w+ back",
     r"(?:exactly|just) what i (?:needed|wanted|was looking for)",
     r"the \w+ i (?:wanted|needed)",
-    r"that(?:'s| is) (?:exactly )?(?:it|right|correct|the one)",
+    r"that(?:'s| is) (?:exactly it|exactly right|right|correct|the one)",
 )
 _GREETINGS = r"(?:okay|ok|ah|oh|yes|yep|yeah|wow|super|and|thanks|thank you|thx|great|sweet)"
 _EXCLAIMS = _any(
     r"perfect|excellent|brilliant|awesome|fantastic|wonderful|amazing|lovely|spot on|bingo",
     r"fixed|solved|confirmed|correct",
     r"exactly(?: (?:right|it|that))?",
-    r"works?(?: (?:now|great|perfectly|fine|well|flawlessly))?",
+    r"works(?: (?:now|great|perfectly|fine|well|flawlessly))?",
     r"worked(?: (?:like a charm|fine|great|perfectly))?",
     r"great(?=[\s,!]+(?:thanks|thank you|thx)\b)",
     start=rf"^(?:{_GREETINGS}[\s,!]+)*",
@@ -77,7 +77,8 @@ def follow_up_says(text: str) -> Says:
 
     Only its opening is read, clause by clause. A word of doubt before the next request ("but", "still", "error") keeps
     it from confirming; questions and suppositions confirm nothing, and neither does a bare "thanks". Precision comes
-    first: what is not clearly confirmed stays unverified.
+    first: what is not clearly confirmed stays unverified ("that works" may accept a proposal, "that's it" may say
+    goodbye).
     """
     clauses = [clause for clause in _CLAUSE.split(text.strip()[:_OPENING]) if clause.strip()]
     if any(_confirms(clause) for clause in clauses[:3]):

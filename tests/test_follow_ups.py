@@ -38,6 +38,11 @@ def test_confirmations_are_found_and_hardly_ever_made_up(part: str) -> None:
         "Thanks for nothing", "thanks", "", "if it works I will tell you", "exactly what I did not want",
         "that's the one that failed", "It's not perfect", "correct the typo please", "imperfect", "networked",
         "fixed it myself, your command was wrong",
+        "Tuesday instead, that is fine",
+        "That's it for now, bye",
+        "No problem, I will order there then!",
+        "Work. The office on 5th street.",
+        "that works, book it",
     ],
 )  # fmt: skip
 def test_doubt_negation_questions_and_bare_thanks_confirm_nothing(text: str) -> None:

@@ -19,6 +19,7 @@ Kind = TypeVar("Kind", bound=Record)
 PRODUCED_FILE = "produced.json"
 STEP_FILE = "step.json"
 RUN_FILE = "run.json"
+CONTEXT_FILE = "context.json"
 
 
 class Input(Record):
@@ -187,7 +188,11 @@ def inputs_from(folder: Path, record: StepRecord) -> dict[str, Input]:
 
 
 def _folders(runs: Path) -> list[Path]:
-    return sorted((one for one in runs.iterdir() if one.is_dir()), reverse=True) if runs.is_dir() else []
+    return (
+        sorted((one for one in runs.iterdir() if one.is_dir() and not one.name.startswith(".")), reverse=True)
+        if runs.is_dir()
+        else []
+    )
 
 
 def _read(path: Path, type_: type[Kind]) -> Kind | None:

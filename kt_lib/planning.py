@@ -150,7 +150,7 @@ class Planner:
             inputs=_input_digests(step, so_far),
             files=self._files(step),
             library=library_digests(facts.imports, self._memory),
-            model=self._digest_of(model) if model else None,
+            model=self._digest_of(model, step.name) if model else None,
         )
 
     def _forced(self, step: PreparedStep) -> list[str]:
@@ -173,9 +173,12 @@ class Planner:
             found |= {_label(path, self._root): digest for path, digest in digests.items()}
         return found
 
-    def _digest_of(self, model: str) -> str | None:
+    def _digest_of(self, model: str, notebook: str) -> str | None:
         if model not in self._models:
             self._models[model] = self._model_digest(model)
+        last = self._finished.newest(notebook)
+        if self._models[model] is None and last and last.fingerprint and last.parameters.get("model") == model:
+            return last.fingerprint.model
         return self._models[model]
 
     def _changes(self, notebook: str, new: Fingerprint, *, inputs_known: bool) -> list[str]:

@@ -108,6 +108,14 @@ def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
 # --- without files ---------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "runbook.yaml").write_text("name: empty\n")
+    monkeypatch.chdir(tmp_path / "notebooks")
+    return tmp_path
+
+
 def a_run(folder: Path, run_id: str, *cells: tuple[Outcome, Outcome]) -> None:
     step = folder / "outputs" / "runs" / run_id / "03_difference"
     step.mkdir(parents=True)
@@ -133,8 +141,7 @@ def a_run(folder: Path, run_id: str, *cells: tuple[Outcome, Outcome]) -> None:
     (step / "differences.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
 
 
-def test_without_a_run_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_without_a_run_it_says_how_to_make_one(workspace: Path) -> None:
     result = run()
     assert result.exit_code == 0
     assert "`kt run`" in result.stdout
@@ -142,10 +149,9 @@ def test_without_a_run_it_says_how_to_make_one(tmp_path: Path, monkeypatch: pyte
     assert isinstance(run("--json").exception, ArtifactError)
 
 
-def test_the_newest_run_is_shown_with_what_no_rate_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    a_run(tmp_path, "20260101-1", ("correct", "correct"))
-    a_run(tmp_path, "20260102-1", ("correct", "wrong"), ("correct", "correct"), ("unverified", "unverified"))
-    monkeypatch.chdir(tmp_path)
+def test_the_newest_run_is_shown_with_what_no_rate_counts(workspace: Path) -> None:
+    a_run(workspace, "20260101-1", ("correct", "correct"))
+    a_run(workspace, "20260102-1", ("correct", "wrong"), ("correct", "correct"), ("unverified", "unverified"))
     shown = run().stdout
     assert "20260102-1" in shown
     assert "1 unverified" in shown
@@ -155,11 +161,10 @@ def test_the_newest_run_is_shown_with_what_no_rate_counts(tmp_path: Path, monkey
     assert told["agent_failures"] == {"wrong_key": 1}
 
 
-def test_a_broken_row_of_a_run_is_named_by_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    a_run(tmp_path, "20260101-1", ("correct", "correct"))
-    with (tmp_path / "outputs/runs/20260101-1/03_difference/differences.jsonl").open("a") as rows:
+def test_a_broken_row_of_a_run_is_named_by_its_line(workspace: Path) -> None:
+    a_run(workspace, "20260101-1", ("correct", "correct"))
+    with (workspace / "outputs/runs/20260101-1/03_difference/differences.jsonl").open("a") as rows:
         rows.write('{"task_id": 1')
-    monkeypatch.chdir(tmp_path)
     assert "line 2 is no Difference" in str(run().exception)
 
 

@@ -190,8 +190,10 @@ def _show_left_over(joined: Join, chat: RecordedFile, agent: RecordedFile) -> No
 
 def _newest_run(as_json: bool) -> None:
     from kt_lib.difference import cells, failure_counts, table
+    from kt_lib.runs import workspace_root
 
-    path = max(Path("outputs/runs").glob("*/*difference*/differences.jsonl"), default=None)
+    runs = workspace_root() / "outputs" / "runs"
+    path = max(runs.glob("*/*difference*/differences.jsonl"), default=None)
     if path is None:
         if as_json:
             from kt_lib.errors import ArtifactError

@@ -1,0 +1,85 @@
+"""From a record as it stands in a file to the values in it: tell its kind, name where it stands, map it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kt_lib.errors import SourceError
+from kt_lib.records import Provenance
+from kt_lib.sources.bfcl import answers_beside, question_from, read_answers
+from kt_lib.sources.found import Found
+from kt_lib.sources.intercode import intercode_from
+from kt_lib.sources.openwebui import chat_from
+from kt_lib.sources.openwebui_ratings import feedback_from
+from kt_lib.sources.sniffing import Kind, kind_of
+from kt_lib.sources.suites import report_from, trace_from
+from kt_lib.sources.trajectories import trajectory_from
+
+_READERS: dict[Kind, Callable[[dict[str, Any], Provenance], Found]] = {
+    "openwebui.chat": chat_from,
+    "openwebui.feedback": feedback_from,
+    "trajectory": trajectory_from,
+    "suite.report": report_from,
+    "suite.trace": trace_from,
+}
+_CHAT_FORMS = {
+    "list": "openwebui.export",
+    "object": "openwebui.export",
+    "lines": "openwebui.ndjson",
+    "sqlite": "openwebui.database",
+}
+
+
+class FileReader:
+    """Maps the records of one file; knows its digest, and its answer key where it is a BFCL file."""
+
+    def __init__(self, path: Path, sha256: str, holder: str, answers: Mapping[str, dict[str, Any]] | None) -> None:
+        self._path = path
+        self._sha256 = sha256
+        self._holder = holder
+        self._answers = answers
+        self.formats: dict[str, int] = {}
+        """How many records were read as what."""
+
+    def source(self, place: str, form: str) -> Provenance:
+        """Where a record stands."""
+        return Provenance(file=self._path.name, sha256=self._sha256, format=form, place=place)
+
+    def found(self, value: Any, place: str) -> Found:
+        """What a record holds; `Unusable` when it cannot be used, `SourceError` when its file's answer key cannot."""
+        kind = kind_of(value)
+        form = _CHAT_FORMS[self._holder] if kind == "openwebui.chat" else kind
+        self.formats[form] = self.formats.get(form, 0) + 1
+        source = self.source(place, form)
+        if kind == "bfcl.question":
+            return question_from(value, source, self._answer_key())
+        if kind == "intercode.result":
+            return intercode_from(value, source, self._path.absolute().parent.name)
+        return _READERS[kind](value, source)
+
+    def _answer_key(self) -> Mapping[str, dict[str, Any]]:
+        if self._answers is None:
+            beside = answers_beside(self._path)
+            self._answers = read_answers(beside) if beside is not None else {}
+        return self._answers
+
+
+def named_files(path: Path) -> list[Path]:
+    """A file as itself, a folder as the readable files below it (answer keys left out); `SourceError` when none is."""
+    if not path.exists():
+        raise SourceError(f"{path} does not exist")
+    if not path.is_dir():
+        return [path]
+    suffixes = {".json", ".jsonl", ".ndjson", ".raw", ".db", ".sqlite", ".sqlite3"}
+    files = [
+        one
+        for one in sorted(path.rglob("*"))
+        if one.is_file()
+        and one.suffix.lower() in suffixes
+        and not any(part.startswith(".") or part == "possible_answer" for part in one.relative_to(path).parts)
+    ]
+    if not files:
+        raise SourceError(f"{path} holds no file to ingest ({', '.join(sorted(suffixes))})")
+    return files

@@ -1,0 +1,1 @@
+"""Models: one small interface, answered by the embedded model, Ollama or any OpenAI-compatible server."""

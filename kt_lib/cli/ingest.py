@@ -21,7 +21,7 @@ _SHOWN = (
 
 
 def ingest(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files, or folders of them.")],
     answers: Annotated[
         Path | None, typer.Option(help="BFCL answer file; else possible_answer/ beside the questions is looked at.")
     ] = None,
@@ -34,7 +34,7 @@ def ingest(
 
     A record is a chat, a feedback row, a trajectory, an InterCode item, a BFCL row, a report or a trace line, or a
     piece of a file that could not be read as one: each is stored, a duplicate, or set aside. A chat that grew is
-    stored, merged with what was there. The other totals say what was added; branches are the leaves of the chats' trees.
+    stored, merged with what was there. The other totals say what was added; branches are leaves of the chats' trees.
 
     Records are kept as JSON lines in `ingest/` of the state folder (KT_STATE, or outputs/state). Ends with exit code 1
     when a whole file could not be used; the others are kept all the same.

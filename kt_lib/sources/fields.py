@@ -17,7 +17,6 @@ DEEPEST = 64
 """Levels of nesting kept in arguments; deeper ones are kept as text (readers of the stored line stop near 200)."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SCALARS = (str, int, float, bool, type(None))
 
 
 def clean(text: str) -> str:
@@ -31,14 +30,31 @@ def clean(text: str) -> str:
     return text
 
 
+def cleaned(value: Any) -> Any:
+    """A JSON value with every text in it cleaned; the value itself where there was nothing to clean.
+
+    Not done on the way in: almost no file holds half a surrogate pair, and records refuse one, so that it is seen.
+    """
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        items = [cleaned(item) for item in value]
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    if isinstance(value, dict):
+        pairs = {clean(key): cleaned(item) for key, item in value.items()}
+        same = all(pairs.get(key) is item for key, item in value.items()) and len(pairs) == len(value)
+        return value if same else pairs
+    return value
+
+
 def text_of(value: Any) -> str:
     """The value if it is text, else ""."""
-    return clean(value) if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
 
 
 def text_or_none(value: Any) -> str | None:
     """The value if it is text that says something, else None."""
-    return clean(value) if isinstance(value, str) and value.strip() else None
+    return value if isinstance(value, str) and not value.isspace() and value else None
 
 
 def dict_of(value: Any) -> dict[str, Any]:
@@ -59,7 +75,7 @@ def texts_of(value: Any) -> tuple[str, ...]:
     """The texts in a list (or the `name` of objects in it), each once; a lone text is a list of one."""
     items = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     named = (item.get("name") if isinstance(item, dict) else item for item in items)
-    return tuple(dict.fromkeys(clean(item) for item in named if isinstance(item, str) and item))
+    return tuple(dict.fromkeys(item for item in named if isinstance(item, str) and item))
 
 
 def number_of(value: Any) -> float | None:
@@ -111,7 +127,7 @@ def _no_number(_: str) -> None:
 def json_value(value: Any, depth: int = 0) -> JsonValue:
     """A value that survives being written as JSON and read again; `ValueError` when nested deeper than `DEEPEST`."""
     if isinstance(value, str):
-        return clean(value)
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):
@@ -121,20 +137,20 @@ def json_value(value: Any, depth: int = 0) -> JsonValue:
     if isinstance(value, list):
         return [json_value(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {clean(str(key)): json_value(item, depth + 1) for key, item in value.items()}
-    return clean(str(value))
+        return {str(key): json_value(item, depth + 1) for key, item in value.items()}
+    return str(value)
 
 
 def shown(value: Any) -> str:
     """Any value as text: text as it is, the rest as JSON."""
     if isinstance(value, str):
-        return clean(value)
+        return value
     if value is None:
         return ""
     try:
-        return clean(canonical_json(json_value(value)))
+        return canonical_json(json_value(value))
     except ValueError:
-        return clean(str(type(value).__name__) + " nested too deeply to show")
+        return f"{type(value).__name__} nested too deeply to show"
 
 
 def arguments_of(raw: Any) -> tuple[dict[str, JsonValue] | None, str]:

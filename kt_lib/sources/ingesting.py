@@ -1,8 +1,9 @@
 """The front door: files in, records kept once each, what cannot be used set aside, and totals that reconcile.
 
-What a record is: a chat (an item of an Open WebUI export, a line of its NDJSON, a row of `chat` in its database); a feedback
-row; a trajectory; an item of an InterCode result file; a row of a BFCL question file; a suite report, or a line of a suite's
-trace; and each piece of a file that could not be read as any of these. Every record is stored, a duplicate, or set aside.
+What a record is: a chat (an item of an Open WebUI export, a line of its NDJSON, a row of `chat` in its database); a
+feedback row; a trajectory; an item of an InterCode result file; a row of a BFCL question file; a suite report, or a
+line of a suite's trace; and each piece of a file that could not be read as any of these. Every record is stored, a
+duplicate, or set aside.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal
 from kt_lib.errors import SourceError
 from kt_lib.records import Conversation, Record, SetAside
 from kt_lib.sources.bfcl import read_answers
-from kt_lib.sources.fields import clean, shown
+from kt_lib.sources.fields import clean, cleaned, shown
 from kt_lib.sources.found import Found, Unusable
 from kt_lib.sources.mapping import FileReader, named_files
 from kt_lib.sources.openwebui_database import records_in_database
@@ -101,9 +102,9 @@ def ingest(
 ) -> IngestReport:
     """Read files (or folders of them) into a store; the same file twice adds nothing.
 
-    `answers` is a BFCL answer file; without it the one in `possible_answer/` beside each question file is taken. A file that
-    cannot be read at all is told in the report and does not stop the others. `SourceError` for a wrong answer file,
-    `WorkspaceBusy` when another process ingests into the same store.
+    `answers` is a BFCL answer file; without it the one in `possible_answer/` beside each question file is taken. A file
+    that cannot be read at all is told in the report and does not stop the others. `SourceError` for a wrong answer
+    file, `WorkspaceBusy` when another process ingests into the same store.
     """
     key = read_answers(answers) if answers is not None else None
     reports = []
@@ -154,7 +155,7 @@ def _ingest_file(
         sha256=sha256,
         formats=formats,
         totals=Totals(**counts),
-        problem=problem and clean(problem),
+        problem=clean(problem) if problem else None,
     )
 
 
@@ -162,42 +163,50 @@ def _ingest_record(
     raw: Raw, reader: FileReader, writing: Writing, counts: Counter[str]
 ) -> tuple[Literal["stored", "duplicate", "set_aside"], str]:
     """One record to its fate, and why where it was set aside. A fault in a record is never more than that record's."""
-    problem = raw.problem
-    found = Found()
+    found, lines, problem = Found(), list[bytes](), raw.problem
     if not problem:
-        try:
-            found = reader.found(raw.value, raw.place)
-            for record in (*found.conversations, *found.edits, *found.tasks, *found.attempts, *found.reports):
-                line_of(record)
-        except Unusable as error:
-            problem = str(error)
-        except (SourceError, ImportError):
-            raise
-        except RecursionError:
-            problem = "nested too deeply"
-        except Exception as error:
-            logger.debug("%s could not be read", raw.place, exc_info=True)
-            problem = f"cannot be read: {type(error).__name__}: {error}"
+        found, lines, problem = _found(raw.value, raw.place, reader)
     if problem:
-        excerpt = raw.excerpt or _excerpt(raw.value)
         source = reader.source(clean(raw.place), "unknown")
+        excerpt = raw.excerpt or _excerpt(raw.value)
         writing.put(SetAside(source=source, reason=clean(problem)[:500], excerpt=excerpt))
         return "set_aside", problem
-    return ("stored" if _keep(found, writing, counts) else "duplicate"), ""
+    return ("stored" if _keep(found, lines, writing, counts) else "duplicate"), ""
+
+
+def _found(value: Any, place: str, reader: FileReader, again: bool = False) -> tuple[Found, list[bytes], str]:
+    """What a record holds and the lines of its conversations, or why it cannot be used."""
+    try:
+        found = reader.found(value, place)
+        # What cannot be written is found out here, before any of it is kept.
+        for record in (*found.edits, *found.tasks, *found.attempts, *found.reports, *found.feedback):
+            line_of(record)
+        return found, [line_of(conversation) for conversation in found.conversations], ""
+    except Unusable as error:
+        return Found(), [], str(error)
+    except (SourceError, ImportError):
+        raise
+    except RecursionError:
+        return Found(), [], "nested too deeply"
+    except Exception as error:
+        if not again and (mended := cleaned(value)) is not value:
+            return _found(mended, place, reader, again=True)
+        logger.debug("%s could not be read", place, exc_info=True)
+        return Found(), [], f"cannot be read: {type(error).__name__}: {error}"
 
 
 def _excerpt(value: Any) -> str:
     try:
-        return shown(value)[:EXCERPT]
+        return clean(shown(value)[:EXCERPT])
     except RecursionError:
         return ""
 
 
-def _keep(found: Found, writing: Writing, counts: Counter[str]) -> bool:
+def _keep(found: Found, lines: list[bytes], writing: Writing, counts: Counter[str]) -> bool:
     """Put everything that a record gave; whether any of it was new."""
     new = False
-    for conversation in found.conversations:
-        new = _keep_conversation(conversation, writing, counts) or new
+    for conversation, line in zip(found.conversations, lines, strict=True):
+        new = _keep_conversation(conversation, line, writing, counts) or new
     for row in found.feedback:
         fresh, more = writing.put_feedback(row)
         counts["ratings"] += more
@@ -210,8 +219,8 @@ def _keep(found: Found, writing: Writing, counts: Counter[str]) -> bool:
     return new
 
 
-def _keep_conversation(conversation: Conversation, writing: Writing, counts: Counter[str]) -> bool:
-    change = writing.put_conversation(conversation)
+def _keep_conversation(conversation: Conversation, line: bytes, writing: Writing, counts: Counter[str]) -> bool:
+    change = writing.put_conversation(conversation, line)
     if change is None:
         return False
     counts.update(counted(change.after))

@@ -45,7 +45,7 @@ def _schema(argument: str) -> dict[str, Any]:
 
 
 def _task(result: RecordedResult, source: Provenance, tool: ToolSpec, best: ToolCall | None) -> Task:
-    accepted = ()
+    accepted: tuple[AcceptedCall, ...] = ()
     if best is not None:
         accepted = (AcceptedCall(name=best.name, arguments={key: [value] for key, value in best.arguments.items()}),)
     return Task(

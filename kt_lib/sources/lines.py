@@ -45,11 +45,8 @@ def named_by_id(line: bytes) -> Name:
     if head is None:
         raise ValueError("the line has no id")
     source = _SOURCE.match(line, head.end())
-    if source is not None:
-        said = line[: source.start()] + line[source.end() :]
-    else:
-        # A text cannot hold these bytes (its quotes are escaped), so the last occurrence is the field.
-        said = line[: line.rindex(b',"source":')]
+    # A text cannot hold the bytes `,"source":` (its quotes are escaped), so the last occurrence is the field.
+    said = line[: source.start()] + line[source.end() :] if source else line[: line.rindex(b',"source":')]
     return Name(short_hash(head[1]), short_hash(said.rstrip(b"\n")))
 
 

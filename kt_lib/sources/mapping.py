@@ -11,15 +11,14 @@ from kt_lib.records import Provenance
 from kt_lib.sources.bfcl import answers_beside, question_from, read_answers
 from kt_lib.sources.found import Found
 from kt_lib.sources.intercode import intercode_from
-from kt_lib.sources.openwebui import chat_from
-from kt_lib.sources.openwebui_ratings import feedback_from
+from kt_lib.sources.openwebui import chat_from, rated_chat_from
 from kt_lib.sources.sniffing import Kind, kind_of
 from kt_lib.sources.suites import report_from, trace_from
 from kt_lib.sources.trajectories import trajectory_from
 
 _READERS: dict[Kind, Callable[[dict[str, Any], Provenance], Found]] = {
     "openwebui.chat": chat_from,
-    "openwebui.feedback": feedback_from,
+    "openwebui.feedback": rated_chat_from,
     "trajectory": trajectory_from,
     "suite.report": report_from,
     "suite.trace": trace_from,

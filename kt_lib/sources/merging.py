@@ -40,6 +40,8 @@ def rated(conversation: Conversation, rows: Iterable[Feedback]) -> Conversation:
     by_message: dict[str, Rating] = {}
     for row in sorted(rows, key=lambda row: (row.updated or 0.0, row.id)):
         by_message[row.message_id] = row.rating
+    if not by_message:
+        return conversation
     changed = False
     messages = []
     for message in conversation.messages:
@@ -68,7 +70,7 @@ def _with_rating(message: Message, other: Message | None) -> Message:
 def _relinked(messages: list[tuple[Message, str | None]]) -> tuple[list[Message], dict[str, str]]:
     """Messages with the keys of their parents as one tree with new ids; parents stand before children.
 
-    No circle can arise: a message that only one version has hangs below that version's messages, never above the other's.
+    No circle can arise: what only the earlier version has hangs below the later version's messages, never above.
     """
     children: dict[str | None, list[tuple[Message, str | None]]] = {}
     for message, parent in messages:

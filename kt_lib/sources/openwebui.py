@@ -9,13 +9,16 @@ from kt_lib.records import Conversation, Edit, Message, MessagePart, Provenance,
 from kt_lib.sources.fields import dict_of, seconds_of, shown, text_of, text_or_none, texts_of
 from kt_lib.sources.found import Found, Unusable
 from kt_lib.sources.openwebui_parts import parts_of
-from kt_lib.sources.openwebui_ratings import is_copied_rating, rating_of
+from kt_lib.sources.openwebui_ratings import feedback_from, is_copied_rating, rating_of
 from kt_lib.sources.openwebui_tree import Node, Tree, tree_of
 
 _ROLES: dict[str, Role] = {
-    "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "bot": "assistant", "model": "assistant",
-    "gpt": "assistant", "system": "system", "developer": "system", "tool": "tool", "function": "tool",
+    "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "bot": "assistant",
+    "gpt": "assistant", "model": "assistant", "system": "system", "developer": "system", "tool": "tool",
+    "function": "tool",
 }  # fmt: skip
+SNAPSHOT = "openwebui.snapshot"
+"""The form of chats that are known from a feedback row alone."""
 SHARED = "shared-"
 """User ids that begin so mark a copy made by "share": the rest is the id of the chat that was copied."""
 
@@ -44,6 +47,22 @@ def chat_from(record: dict[str, Any], source: Provenance) -> Found:
         notes=tuple(dict.fromkeys(notes)),
     )
     return Found(conversations=(conversation,), edits=edits)
+
+
+def rated_chat_from(row: dict[str, Any], source: Provenance) -> Found:
+    """A feedback row -> its rating, and the chat as it was when rated where the row holds it.
+
+    Such a snapshot can hold text from before an edit: it only stands in for a chat that is not known otherwise.
+    """
+    found = feedback_from(row, source)
+    chat = dict_of(dict_of(row.get("snapshot")).get("chat"))
+    try:
+        seen = chat_from(chat, source.model_copy(update={"format": SNAPSHOT})).conversations[0]
+    except Unusable:
+        return found
+    if seen.id != found.feedback[0].chat_id:
+        return found
+    return found.model_copy(update={"conversations": (seen.model_copy(update={"updated": found.feedback[0].updated}),)})
 
 
 def _blob(record: dict[str, Any]) -> dict[str, Any]:

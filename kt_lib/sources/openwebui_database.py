@@ -64,7 +64,7 @@ def _rows(database: sqlite3.Connection, table: str, has_messages: bool) -> Itera
         # Snapshots hold the whole chat once more and are not read.
         wanted = [column for column in columns if column != "snapshot"]
         quoted = ", ".join('"' + column.replace('"', '""') + '"' for column in wanted)
-        for row in database.execute(f"SELECT {quoted} FROM {table} ORDER BY rowid"):  # noqa: S608
+        for row in database.execute(f"SELECT {quoted} FROM {table} ORDER BY rowid"):
             number += 1
             record = {column: _text(value) for column, value in zip(wanted, row, strict=True)}
             yield _raw(database, record, table, number, has_messages)
@@ -82,7 +82,7 @@ def _raw(database: sqlite3.Connection, record: dict[str, Any], table: str, numbe
         return Raw(place, {**record, "type": record.get("type") or "rating", "meta": dict_of(record.get("meta"))})
     if isinstance(written, str) and record.get("chat") is None and written.strip() != "null":
         return Raw(place, None, "column `chat` is not valid JSON", written[:EXCERPT])
-    if has_messages and not _has_messages(record["chat"] if "chat" in record else None):
+    if has_messages and not _has_messages(record.get("chat")):
         record["chat"] = _from_messages(database, record)
     return Raw(place, record)
 

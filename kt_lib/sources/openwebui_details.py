@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from kt_lib.records import MessagePart, ToolCall
-from kt_lib.sources.fields import arguments_of, clean, list_of, loaded, shown, text_or_none
+from kt_lib.sources.fields import arguments_of, dict_of, list_of, loaded, shown, text_or_none
 
 _OPEN = re.compile(r"<details((?:\s++[\w:.-]++(?:\s*+=\s*+\"[^\"]*+\")?+)*+)\s*+>")
 _ATTRIBUTE = re.compile(r"([\w:.-]++)\s*+=\s*+\"([^\"]*+)\"")
@@ -115,7 +115,7 @@ def _listed_calls(attributes: dict[str, str]) -> list[MessagePart]:
     written = html.unescape(attributes["content"])
     calls = list_of(written)
     if not calls:
-        return [MessagePart(kind="tool_call", text=clean(written), well_formed=False)]
+        return [MessagePart(kind="tool_call", text=written, well_formed=False)]
     parts = [openai_call_part(item) for item in calls]
     for result in list_of(html.unescape(attributes.get("results", ""))):
         if isinstance(result, dict):
@@ -130,7 +130,7 @@ def openai_call_part(item: Any) -> MessagePart:
     """A call as OpenAI writes it, `{id, function: {name, arguments}}`, or flat; kept as text when it is none."""
     if not isinstance(item, dict):
         return MessagePart(kind="tool_call", text=shown(item), well_formed=False)
-    function = item.get("function") if isinstance(item.get("function"), dict) else item
+    function = dict_of(item.get("function")) or item
     name = text_or_none(function.get("name")) or ""
     call_id = text_or_none(item.get("call_id")) or text_or_none(item.get("id"))
     return call_part(name, function.get("arguments"), call_id)
@@ -139,7 +139,6 @@ def openai_call_part(item: Any) -> MessagePart:
 def call_part(name: str, arguments: Any, call_id: str | None) -> MessagePart:
     """A tool call; arguments that are no JSON object are kept as they were written, and marked."""
     found, written = arguments_of(arguments)
-    name = clean(name)
     call = ToolCall(name=name, arguments=found or {}, id=call_id) if name else None
     well_formed = found is not None and bool(name)
     return MessagePart(kind="tool_call", text=written, call=call, call_id=call_id, well_formed=well_formed)
@@ -154,7 +153,7 @@ def _unwrapped(value: Any) -> str:
     """A result's text: a JSON text of a text gives the inner one, everything else stays as it was written."""
     if isinstance(value, str):
         inner = loaded(value) if value.startswith('"') else None
-        return clean(inner if isinstance(inner, str) else value)
+        return inner if isinstance(inner, str) else value
     return shown(value)
 
 
@@ -164,14 +163,16 @@ def _quoted(body: str) -> str:
     if body.lstrip().startswith("&gt;"):
         body = html.unescape(body)
     lines = body.split("\n")
-    return clean("\n".join(re.sub(r"^> ?", "", line) for line in lines).strip())
+    return "\n".join(
+        line.removeprefix(">").removeprefix(" ") if line.startswith(">") else line for line in lines
+    ).strip()
 
 
 def _code_run(block: Block) -> list[MessagePart]:
     """Code that was run, and (as an attachment: no tool was called) what it printed."""
     body = _SUMMARY.sub("", block.body, count=1)
     code = _CODE.match(body)
-    parts = [MessagePart(kind="code", text=clean(code[1] if code else body.strip()), well_formed=block.whole)]
+    parts = [MessagePart(kind="code", text=code[1] if code else body.strip(), well_formed=block.whole)]
     if output := _unwrapped(html.unescape(block.attributes.get("output", ""))):
         parts.append(MessagePart(kind="attachment", text=output))
     return parts

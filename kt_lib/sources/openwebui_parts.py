@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from kt_lib.records import MessagePart, Role
-from kt_lib.sources.fields import clean, list_of, shown, text_of, text_or_none
+from kt_lib.sources.fields import dict_of, list_of, shown, text_of, text_or_none
 from kt_lib.sources.openwebui_details import call_part, openai_call_part, parts_in, result_part
 
 _THINK = re.compile(r"\s*<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL)
@@ -32,7 +32,7 @@ def parts_of(message: dict[str, Any], role: Role) -> tuple[MessagePart, ...]:
 def _content(message: dict[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
-        return clean(content)
+        return content
     if isinstance(content, list):
         return "\n".join(filter(None, (_item_text(item) for item in content)))
     return _item_text(content)
@@ -43,7 +43,7 @@ def _item_text(item: Any) -> str:
     if isinstance(item, dict):
         for key in ("text", "content", "input_text", "output_text"):
             if isinstance(item.get(key), str):
-                return clean(item[key])
+                return str(item[key])
         return "" if "type" in item else shown(item) if item else ""
     return shown(item)
 
@@ -149,7 +149,7 @@ def _attachments(files: Any) -> list[MessagePart]:
     parts = []
     for item in list_of(files):
         if isinstance(item, dict):
-            inner = item.get("file") if isinstance(item.get("file"), dict) else {}
+            inner = dict_of(item.get("file"))
             name = text_of(item.get("name")) or text_of(inner.get("filename")) or text_of(item.get("type")) or "file"
             parts.append(MessagePart(kind="attachment", text=name))
     return parts

@@ -47,10 +47,7 @@ def _value(raw: Any) -> int | None:
 
 
 def feedback_from(row: dict[str, Any], source: Provenance) -> Found:
-    """A feedback row -> the rating and the message that it is about.
-
-    The snapshot in the row is not read: it is the chat as it was when rated, text from before an edit included.
-    """
+    """A feedback row -> the rating and the message that it is about; `Unusable` when it rates nothing."""
     kind = row.get("type", "rating")
     if kind != "rating":
         raise Unusable(f"feedback of type {shown(kind)[:40]!r}: only ratings are read")

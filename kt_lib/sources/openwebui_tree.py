@@ -1,11 +1,11 @@
-"""The tree of an Open WebUI chat: links mended where they are broken, parents before children, ids made from content."""
+"""The tree of an Open WebUI chat: broken links mended, parents before children, siblings in the order of time."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any, NamedTuple
 
-from kt_lib.sources.fields import clean, seconds_of, text_of
+from kt_lib.sources.fields import seconds_of, text_of
 
 
 class Node(NamedTuple):
@@ -55,7 +55,7 @@ def _keyed(messages: Any, notes: list[str]) -> dict[str, dict[str, Any]]:
         if not isinstance(message, dict):
             notes.append(f"message {number} left out: it is no object")
             continue
-        name = clean(key) if isinstance(key, str) and key else f"#{number}"
+        name = key if isinstance(key, str) and key else f"#{number}"
         if name in keyed:
             notes.append(f"message id {name[:40]} is used twice")
             name = f"{name}#{number}"

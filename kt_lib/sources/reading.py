@@ -23,7 +23,7 @@ _OTHER = (
     (b"\xfe\xff", "UTF-16 text: save it as UTF-8"),
     (b"<", "HTML or XML"),
 )
-_LISTS = ("data", "items", "logs")
+_LISTS = ("data", "items", "logs", "chats")
 """Keys under which a whole list of records may stand in one object."""
 
 
@@ -95,12 +95,30 @@ def records_in(path: Path, holder: str) -> Iterator[Raw]:
     with path.open("rb") as stream:
         skip = _past_bom(stream)
         if holder == "lines":
-            yield from _lines(stream)
+            raws = _lines(stream)
         else:
             window = Window(stream, skip)
-            yield from _elements(window) if holder == "list" else _members(window)
-            if window.peek():
-                yield Raw("end", None, f"something follows the end (from byte {window.byte()})", window.excerpt())
+            raws = _to_the_end(window, _elements(window) if holder == "list" else _members(window))
+        for raw in raws:
+            yield from _unwrapped(raw)
+
+
+def _to_the_end(window: Window, raws: Iterator[Raw]) -> Iterator[Raw]:
+    yield from raws
+    if window.peek():
+        yield Raw("end", None, f"something follows the end (from byte {window.byte()})", window.excerpt())
+
+
+def _unwrapped(raw: Raw) -> Iterator[Raw]:
+    """The record, or the records, in `{success, data}` (Qwen Chat, a fork of Open WebUI)."""
+    value = raw.value
+    if not (isinstance(value, dict) and "success" in value and isinstance(value.get("data"), dict | list)):
+        yield raw
+    elif isinstance(value["data"], dict):
+        yield raw._replace(value=value["data"])
+    else:
+        for number, one in enumerate(value["data"], 1):
+            yield Raw(f"{raw.place}, {number}", one)
 
 
 def _lines(stream: BinaryIO) -> Iterator[Raw]:

@@ -25,7 +25,7 @@ def kind_of(value: Any) -> Kind:
         raise Unusable(f"{shown(value)[:40]!r} is no record: an object is expected")
     if "turn_history" in value or ("query" in value and "trajectory" in value and "reward" in value):
         return "intercode.result"
-    if "question" in value and "function" in value or str(value.get("id", "")).startswith("multi_turn_"):
+    if ("question" in value and "function" in value) or str(value.get("id", "")).startswith("multi_turn_"):
         return _bfcl(value)
     if _is_feedback(value):
         return "openwebui.feedback"

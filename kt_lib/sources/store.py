@@ -16,6 +16,7 @@ from kt_lib.records import Attempt, Conversation, Edit, Record, SetAside, Task, 
 from kt_lib.sources.found import Feedback, SuiteReport
 from kt_lib.sources.lines import KeyedLines, Name, named_by_content, named_by_id, named_by_place, short_hash
 from kt_lib.sources.merging import grown, rated, related
+from kt_lib.sources.openwebui import SNAPSHOT
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 _FILES: dict[type[Record], str] = {
@@ -100,7 +101,7 @@ class Writing:
             lines.close()
 
     def commit(self) -> None:
-        """Keep everything put so far. Each file is replaced whole; a crash between two costs nothing but a second run."""
+        """Keep everything put so far. Each file is replaced whole; after a crash between two, ingest again."""
         for lines in self._lines.values():
             lines.commit()
 
@@ -122,12 +123,12 @@ class Writing:
         old = Task.model_validate_json(self._lines[Task].line(name.key) or b"")
         return _knowledge(task) > _knowledge(old)
 
-    def put_conversation(self, new: Conversation) -> Change | None:
-        """Keep a conversation, merged with the version that is there; None when that adds nothing."""
+    def put_conversation(self, new: Conversation, line: bytes) -> Change | None:
+        """Keep a conversation (and its line), merged with the version that is there; None when that adds nothing."""
         lines = self._lines[Conversation]
         rows = self._rows_about(new.id)
-        after = rated(new, rows) if rows else new
-        line = line_of(after)
+        after = rated(new, rows)
+        line = line if after is new else line_of(after)
         name = lines.name(line)
         known = lines.digest(name.key)
         if known == name.digest:
@@ -135,9 +136,13 @@ class Writing:
         before = None
         if known is not None:
             before = Conversation.model_validate_json(lines.line(name.key) or b"")
+            if _is_snapshot(new) and not _is_snapshot(before):
+                return None
             if not related(before, new):
-                return self.put_conversation(_apart(new))
-            after = rated(grown(before, new), rows)
+                new = _apart(new)
+                return self.put_conversation(new, line_of(new))
+            real = _is_snapshot(before) and not _is_snapshot(new)
+            after = rated(new if real else grown(before, new), rows)
             line = line_of(after)
             name = lines.name(line)
             if known == name.digest:
@@ -146,7 +151,7 @@ class Writing:
         return Change(before, after, _matched(rows, after) - _matched(rows, before))
 
     def put_feedback(self, row: Feedback) -> tuple[bool, int]:
-        """Join a rating to its message, or keep it until its chat comes -> (whether it is new, ratings more than before)."""
+        """Join a rating to its message, or keep it until its chat comes -> (is it new, ratings more than before)."""
         lines = self._lines[Feedback]
         line = line_of(row)
         name = lines.name(line)
@@ -178,6 +183,10 @@ class Writing:
         keys = self._feedback.get(_chat_key(chat_id), ()) if self._feedback else ()
         lines = (self._lines[Feedback].line(key) for key in keys)
         return [Feedback.model_validate_json(line) for line in lines if line is not None]
+
+
+def _is_snapshot(conversation: Conversation) -> bool:
+    return conversation.source.format == SNAPSHOT
 
 
 def _knowledge(task: Task) -> tuple[bool, bool]:

@@ -1,4 +1,4 @@
-"""A moving window over a JSON file: reads one value at a time at the C decoder's speed, and finds the end of a broken one."""
+"""A moving window over a JSON file: one value at a time at the C decoder's speed, and the end of a broken one found."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Window:
     def __init__(self, stream: BinaryIO, skip: int = 0) -> None:
         self._stream = stream
         self._pending = b""
-        self._before = skip
+        self._read = skip
         self._dirty = False
         self.text = ""
         self.at = 0
@@ -52,7 +52,8 @@ class Window:
 
     def byte(self) -> int:
         """The place in the file, in bytes."""
-        return self._before + len(self.text[: self.at].encode("utf-8", "surrogateescape"))
+        ahead = len(self.text[self.at :].encode("utf-8", "surrogateescape"))
+        return self._read - len(self._pending) - ahead
 
     def peek(self) -> str:
         """The next character that is no space, "" at the end of the file; the window stands on it."""
@@ -159,9 +160,9 @@ class Window:
     def _more(self, keep: bool = False) -> int:
         """Read on, dropping what lies behind; says by how much places moved. A long record is read in growing steps."""
         dropped = self.at
-        self._before = self.byte()
         rest = self.text[self.at :]
         chunk = self._stream.read(max(CHUNK, len(rest)) if keep else CHUNK)
+        self._read += len(chunk)
         self.ended = not chunk
         raw = self._pending + chunk
         try:

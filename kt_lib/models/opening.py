@@ -43,7 +43,7 @@ def open_model(
     kind, _, version = name.partition("@")
     if kind == "embedded":
         return _embedded(name, version, folder)
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return _embedded(name, "", Path(name))
     raise ModelNotFound(f"no model is called {name!r}: use {FORMS}")
 

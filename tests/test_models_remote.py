@@ -177,3 +177,8 @@ def test_an_answer_has_its_secrets_back_in_text_and_calls() -> None:
     back = restored(answer, redaction)
     assert back.text == '{"to": "ann@example.com", "call": "(415) 555-0123", "made up": "<EMAIL_9>"}'
     assert back.tool_calls[0].arguments == {"to": ["ann@example.com"], "n": 1}
+
+
+def test_half_a_surrogate_pair_can_be_redacted() -> None:
+    sent, _ = redacted(asked("lone \ud800 of bob@example.com")[0])
+    assert sent.messages[0].content == "lone \ud800 of <EMAIL_1>"

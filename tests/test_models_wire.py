@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from model_server import Fault, ModelServer
 from test_models_served import Shouting, asked, opened
 
+from kt_lib.errors import ModelError
 from kt_lib.models import ollama, openai_compatible
 from kt_lib.models.faults import Declined, Transient, from_status, own_words, seconds_of
 from kt_lib.models.ollama import OllamaModel
@@ -302,3 +305,35 @@ def test_the_clients_of_both_dialects_see_the_doubles_faults() -> None:
         pytest.raises(ollama_client.ResponseError, match="runner stopped"),
     ):
         list(client.chat("tiny", [{"role": "user", "content": "hello"}], stream=True))
+
+
+KEYS = st.sampled_from(
+    ["choices", "message", "content", "tool_calls", "function", "name", "arguments", "error", "usage", "done", "id"]
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(KEYS, ANYTHING, max_size=5), st.sampled_from([ollama.read_chat, openai_compatible.read_chat]))
+def test_whatever_a_server_sends_is_a_completion_or_a_model_error(body: dict[str, Any], read: Any) -> None:
+    for sent in (body, {"choices": [body], "message": body, "done": True}, {"choices": [{"message": body}]}):
+        try:
+            found = read(json.dumps(sent), names_of("a"))
+        except ModelError:
+            continue
+        Completion.model_validate_json(found.model_dump_json())
+
+
+@pytest.mark.parametrize("read", [ollama.read_chat, openai_compatible.read_chat])
+def test_half_a_surrogate_pair_and_bottomless_nesting_do_no_harm(read: Any) -> None:
+    deep = "[" * 600 + "]" * 600
+    for content, arguments in (('"a \\ud800 b"', '{"x": "\\udc00"}'), ('"a"', f'{{"x": {deep}}}'), (deep, '"\\ud800"')):
+        call = f'{{"function": {{"name": "f", "arguments": {arguments}}}}}'
+        message = f'{{"content": {content}, "tool_calls": [{call}]}}'
+        found = read(f'{{"message": {message}, "done": true, "choices": [{{"message": {message}}}]}}', names_of("f"))
+        assert found.model_dump_json()
+        assert len(found.tool_calls) + len(found.unreadable_calls) == 1

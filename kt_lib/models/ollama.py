@@ -13,7 +13,7 @@ from kt_lib.errors import ModelError, ModelNotFound
 from kt_lib.models.apart import run_apart
 from kt_lib.models.faults import Declined, Transient, Unreachable, from_status
 from kt_lib.models.remote import prompt_tokens
-from kt_lib.models.served import ServedModel
+from kt_lib.models.served import CONNECT_TIMEOUT, ServedModel
 from kt_lib.models.wire import Names, member, read_calls, read_object, read_text, tool_form, whole_number
 from kt_lib.records import ChatMessage, Completion, Request, Usage, content_id
 
@@ -60,10 +60,16 @@ class OllamaModel(ServedModel):
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncClient]:
+        import httpx
         from ollama import AsyncClient
 
         # a proxy or a redirect would take what was meant for this machine somewhere else
-        client = AsyncClient(self.address, timeout=self.timeout, trust_env=not self.local, follow_redirects=False)
+        client = AsyncClient(
+            self.address,
+            timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT)),
+            trust_env=not self.local,
+            follow_redirects=False,
+        )
         async with client:
             yield client
 
@@ -172,7 +178,8 @@ def read_chat(body: str, names: Names, *, has_tools: bool = False) -> Completion
         message = member(line, "message")
         content = message.get("content")
         text += content if isinstance(content, str) else read_text(content)
-        calls += message.get("tool_calls") or []
+        sent = message.get("tool_calls") or []
+        calls += sent if isinstance(sent, list) else [sent]
     if last.get("done") is not True and (len(lines) > 1 or "message" not in last):
         raise Transient(f"the answer stops in the middle: {body[-200:]!r}")
     read = read_calls(calls, names)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from kt_lib.models.faults import Declined, Transient, Unreachable, from_status, own_words
-from kt_lib.models.served import ServedModel
+from kt_lib.models.served import CONNECT_TIMEOUT, ServedModel
 from kt_lib.models.wire import Names, member, read_calls, read_object, read_text, tool_form, whole_number
 from kt_lib.records import ChatMessage, Completion, Request, Usage, content_id
 
@@ -38,13 +38,14 @@ class OpenAiModel(ServedModel):
         import openai
 
         # a proxy or a redirect would take what was meant for this machine somewhere else
+        limits = openai.Timeout(self.timeout, connect=min(self.timeout, CONNECT_TIMEOUT))
         client = openai.AsyncOpenAI(
             base_url=self.address,
             api_key=os.environ.get("OPENAI_API_KEY") or "no-key-set",
-            timeout=self.timeout,
+            timeout=limits,
             max_retries=0,
             http_client=openai.DefaultAsyncHttpxClient(
-                trust_env=not self.local, follow_redirects=False, timeout=self.timeout
+                trust_env=not self.local, follow_redirects=False, timeout=limits
             ),
         )
         async with client:

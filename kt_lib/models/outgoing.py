@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from kt_lib.records import ChatMessage, Completion, Request, ToolCall, ToolSpec
 from kt_lib.redaction import Redaction
 
@@ -12,7 +14,7 @@ def redacted(request: Request) -> tuple[Request, Redaction]:
     The redaction goes with it: the same secret has the same placeholder all through the request, and `restored` puts
     back in the answer what the model repeats, so that a verdict does not depend on where the model runs.
     """
-    redaction = Redaction(request.model_dump_json())
+    redaction = Redaction(json.dumps(request.model_dump()))
     sent = Request(
         messages=tuple(_message(message, redaction) for message in request.messages),
         tools=tuple(_tool(tool, redaction) for tool in request.tools),

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 300.0
 """Seconds one try of a request may take: a model of several GB may first have to be loaded from disk."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds until a server must have taken up the connection."""
 CONCURRENCY = 4
 """Requests under way at once; a server on one's own machine has few slots."""
 TRIES = 4

@@ -68,12 +68,14 @@ def read_calls(sent: Iterable[Any], names: Names) -> ReadCalls:
         function = entry.get("function", entry) if isinstance(entry, Mapping) else None
         name = function.get("name") if isinstance(function, Mapping) else None
         arguments = _arguments(function.get("arguments")) if isinstance(function, Mapping) else None
-        if isinstance(name, str) and name and arguments is not None:
+        try:
+            if not isinstance(name, str) or not name or arguments is None:
+                raise ValueError
             given = entry.get("id")
             calls.append(
                 ToolCall(name=names.own(name), arguments=arguments, id=given if isinstance(given, str) else None)
             )
-        else:
+        except ValueError:  # also pydantic's, for what is nested too deeply
             unreadable.append(json.dumps(function if function is not None else entry, ensure_ascii=False))
     return ReadCalls(tuple(calls), tuple(unreadable))
 
@@ -83,7 +85,7 @@ def _arguments(sent: Any) -> dict[str, Any] | None:
         return {}
     if isinstance(sent, str):
         try:
-            sent = json.loads(sent)
+            sent = load_json(sent)
         except (ValueError, RecursionError):
             return None
     return dict(sent) if isinstance(sent, Mapping) else None
@@ -114,10 +116,18 @@ def whole_number(value: Any) -> int:
     return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
+def load_json(text: str) -> Any:
+    """The value of a JSON text, with half a surrogate pair (which no file can hold) made a question mark."""
+    found = json.loads(text)
+    if "\\ud" not in text.lower():
+        return found
+    return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+
+
 def read_object(body: str) -> dict[str, Any]:
     """The JSON object in a server's answer; `Transient` when it is none, for it may have been cut off."""
     try:
-        found = json.loads(body)
+        found = load_json(body)
     except (ValueError, RecursionError) as error:
         raise Transient(f"the answer is no JSON ({error}): {body[:200]!r}") from None
     if not isinstance(found, dict):

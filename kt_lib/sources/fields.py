@@ -115,7 +115,8 @@ def _iso_seconds(value: str) -> float | None:
 def loaded(text: str) -> Any:
     """The JSON value in a text, or None when it is none (or nested too deeply to read)."""
     try:
-        return json.loads(text, parse_constant=_no_number)
+        found = json.loads(text, parse_constant=_no_number)
+        return cleaned(found) if "\\u" in text else found
     except (ValueError, RecursionError):
         return None
 

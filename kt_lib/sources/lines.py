@@ -75,7 +75,11 @@ class KeyedLines:
         self._waiting_path = path.with_name(f".{path.name}.waiting")
         self._waiting = self._waiting_path.open("w+b")
         self._base = path.open("rb") if path.exists() else None
-        self._load()
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
 
     def _load(self) -> None:
         offset = 0

@@ -169,8 +169,11 @@ def _elements(window: Window) -> Iterator[Raw]:
             yield Raw("end", None, f"the file ends before its list does (byte {window.byte()}): more may be missing")
             return
         number += 1
-        yield window.value(f"item {number}")
+        raw = window.value(f"item {number}")
+        yield raw
         mark = window.peek()
+        if mark == "" and raw.problem:
+            return
         if mark == ",":
             window.take()
         elif mark not in ("]", ""):

@@ -15,6 +15,7 @@ EXCERPT = 500
 _SPACE = re.compile(r"[ \t\r\n]*+")
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]"]', re.DOTALL)
+_AFTER = tuple(",]} \t\r\n")
 _SCALAR_END = re.compile(r"[,\]}\n]")
 
 
@@ -84,8 +85,8 @@ class Window:
             found, end = _decode(self.text, self.at)
         except (ValueError, RecursionError):
             return self._value_by_its_end(place)
-        # A number that touches the end of the window may go on in the next chunk.
-        if end == len(self.text) and not self.ended and self.text[end - 1] not in '}]"':
+        # A number near the end of the window may go on in the next chunk: "-0." reads as 0 with something behind it.
+        if self.text[end - 1] not in '}]"' and self.text[end : end + 1] not in _AFTER:
             return self._value_by_its_end(place)
         return self._done(place, found, end)
 

@@ -97,17 +97,16 @@ class Ledger:
     # --- versions ---
 
     def record_version(self, version: ModelVersion) -> None:
-        """Store a version. Storing the same one again does nothing; another one under its number is refused."""
+        """Store a version, or the same weights with newer evidence; other weights under its number are refused."""
         with self._engine.begin() as connection:
             table = self._t.versions
             found = connection.execute(self._select(table.c.digest).where(table.c.version == version.version)).scalar()
-            if found is None:
-                row = {"digest": version.digest, "created": version.created or time.time(), "record": _json(version)}
-                self._put(connection, table, {"version": version.version}, row)
-            elif found != version.digest:
+            if found not in (None, version.digest):
                 raise ArtifactError(
                     f"version {version.version} is in the ledger with other weights: give another number"
                 )
+            row = {"digest": version.digest, "created": version.created or time.time(), "record": _json(version)}
+            self._put(connection, table, {"version": version.version}, row)
 
     def versions(self) -> list[ModelVersion]:
         """Every version, oldest first."""

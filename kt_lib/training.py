@@ -299,7 +299,14 @@ def _run(trainer: Any, learning_rate: float, on_step: OnStep | None) -> _Trained
 
 
 def _save(
-    name: str, base: Path, model: Any, out: Path, recipe: SftRecipe | DpoRecipe, rows: int, trained: _Trained, way: Engine
+    name: str,
+    base: Path,
+    model: Any,
+    out: Path,
+    recipe: SftRecipe | DpoRecipe,
+    rows: int,
+    trained: _Trained,
+    way: Engine,
 ) -> Adapter:
     """Writes weights, configuration and card, none of which names a place on this machine."""
     out.mkdir(parents=True, exist_ok=True)
@@ -314,7 +321,9 @@ def _save(
         **trained.model_dump(),
     )
     (out / "README.md").write_text(card(adapter, recipe, way), encoding="utf-8")
-    log.info("%s: %d rows, %d steps, %.1f s, loss %.4f", name, rows, adapter.steps, adapter.seconds, adapter.losses[-1][1])
+    log.info(
+        "%s: %d rows, %d steps, %.1f s, loss %.4f", name, rows, adapter.steps, adapter.seconds, adapter.losses[-1][1]
+    )
     return adapter
 
 

@@ -86,9 +86,7 @@ def as_chat(one: Task) -> Request:
 
 def sft_row(one: Task) -> SftRow:
     answer = ChatMessage(role="assistant", content=write_calls([call_of(one)]))
-    return SftRow(
-        messages=(*as_agent(one).messages, answer), kind="agent_call", task_id=one.id, basis="answer key"
-    )
+    return SftRow(messages=(*as_agent(one).messages, answer), kind="agent_call", task_id=one.id, basis="answer key")
 
 
 def make_base(folder: Path, hidden: int = 128, layers: int = 4, seed: int = 0) -> Path:

@@ -109,8 +109,8 @@ class ImproveParams(NotebookParams):
 class DatasetsParams(NotebookParams):
     """07_datasets."""
 
-    seed: Seed
-    """Seed of sampling."""
+    protocol: ProtocolName
+    """How agent calls are made."""
     replay_share: Share
     """Share of rows that replay the model's own chat successes."""
     no_call_share: Share
@@ -157,6 +157,12 @@ class EvaluateParams(NotebookParams):
     """Model by name."""
     protocol: ProtocolName
     """How agent calls are made."""
+    local_base: Annotated[str, InputPath]
+    """Folder of base weights for a served model; empty means the embedded model's own, or none."""
+    few_shot: Annotated[int, Field(ge=0, le=16)]
+    """Examples in the few-shot prompt that stands beside training."""
+    source: Sources
+    """Where the tasks came from; without any, guards can draw more from the embedded world."""
     margin: Margin
     """Most that a guard may lose, in 0..1."""
     guard_bound: TaskCount
@@ -170,10 +176,12 @@ class ReleaseParams(NotebookParams):
 
     model: ModelName
     """Model by name."""
+    protocol: ProtocolName
+    """How agent calls are made."""
+    local_base: Annotated[str, InputPath]
+    """Folder of base weights for a served model; empty means the embedded model's own, or none."""
     promote: bool
     """Whether a version that passes the gate becomes the champion."""
-    margin: Margin
-    """Most that a guard may lose, in 0..1."""
 
 
 class ReportParams(NotebookParams):

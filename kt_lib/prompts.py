@@ -9,18 +9,20 @@ from kt_lib.calls.writing import write_calls
 from kt_lib.records import ChatMessage, Decoding, Example, Protocol, Request, Task, ToolSpec
 
 CHAT_PROMPT = "Answer in words: name the command or tool, with its values."
+PROTOCOL_PROMPT = (
+    'To act, answer with one JSON object {"tool": name, "params": {...}}. If no tool is needed, answer in words.'
+)
 AGENT_PROMPTS = {
-    "plain": 'To act, answer with one JSON object {"tool": name, "params": {...}}. If no tool is needed, answer in words.',
-    "strict": 'To act, answer with one JSON object {"tool": name, "params": {...}}. If no tool is needed, answer in words.'
-    ' The keys are "tool" and "params". Write nothing around the object.',
-    "steps": 'You are an agent. First choose the one tool that fits, then take every value from the conversation, then answer'
-    ' with one JSON object {"tool": name, "params": {...}} and nothing else. If no tool is needed, answer in words.',
+    "plain": PROTOCOL_PROMPT,
+    "strict": f'{PROTOCOL_PROMPT} The keys are "tool" and "params". Write nothing around the object.',
+    "steps": f"You are an agent. First choose the one tool that fits, then take every value from the conversation."
+    f" {PROTOCOL_PROMPT} Write nothing else.",
 }
 """Named prompt variants; `plain` is what everything is measured against."""
 
 
 def list_tools(tools: Sequence[ToolSpec]) -> str:
-    """The tools as a model reads them in a prompt: `name(parameter, other: integer, optional?) - description`, a line each."""
+    """The tools as a prompt lists them, a line each: `name(parameter, other: integer, optional?) - description`."""
     return "Tools:\n" + "\n".join(describe(tool) for tool in tools)
 
 
@@ -94,7 +96,10 @@ def output_schema(tools: Sequence[ToolSpec]) -> dict[str, object]:
         "anyOf": [
             {
                 "type": "object",
-                "properties": {"tool": {"const": tool.name}, "params": {**tool.parameters, "additionalProperties": False}},
+                "properties": {
+                    "tool": {"const": tool.name},
+                    "params": {**tool.parameters, "additionalProperties": False},
+                },
                 "required": ["tool", "params"],
                 "additionalProperties": False,
             }

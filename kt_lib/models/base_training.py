@@ -27,7 +27,7 @@ class BaseRecipe(Record):
 
     seed: int
     """Seed of data, order and first weights."""
-    tokens: int = 17_000_000
+    tokens: int = 12_000_000
     """Tokens to see."""
     vocabulary: int = 1024
     """Tokenizer entries."""
@@ -154,7 +154,11 @@ def rate_at(recipe: BaseRecipe, step: int, seen: int) -> float:
     done = seen / recipe.tokens
     if done < recipe.constant:
         return recipe.learning_rate
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - recipe.constant) / (1 - recipe.constant))))
+    return (
+        recipe.learning_rate
+        * 0.5
+        * (1 + math.cos(math.pi * min(1.0, (done - recipe.constant) / (1 - recipe.constant))))
+    )
 
 
 def optimisers(model: Any, recipe: BaseRecipe) -> list[Any]:
@@ -190,14 +194,17 @@ def batch_loss(model: Any, batch: list[tuple[list[int], int]], prompt_weight: fl
     return (losses * weight).sum() / weight.sum(), float(losses[answers].detach().mean())
 
 
-def train_base(recipe: BaseRecipe, out: Path, on_progress: Callable[[Progress, Any, Any], None] | None = None) -> Progress:
+def train_base(
+    recipe: BaseRecipe, out: Path, on_progress: Callable[[Progress, Any, Any], None] | None = None
+) -> Progress:
     """Trains a base model and saves weights (float16), configuration, tokenizer and template to `out`."""
     import torch
 
     tokenizer = train_tokenizer(recipe)
     model = new_model(recipe, tokenizer)
     optimisers_ = optimisers(model, recipe)
-    started, seen, recent = time.monotonic(), 0, []
+    started, seen = time.monotonic(), 0
+    recent: list[float] = []
     progress = Progress(step=0, tokens=0, loss=float("nan"), seconds=0.0)
     for step, batch in enumerate(batches(recipe, tokenizer)):
         if seen >= recipe.tokens:

@@ -1,1 +1,1 @@
-"""The embedded world: tools, intents, phrasings and made-up names from which tasks, chats and the base model's data come."""
+"""The embedded world: tools, intents, phrasings and made-up names; tasks, chats and the base's data come from it."""

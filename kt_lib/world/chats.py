@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
+from pathlib import Path
 from typing import Any
 
-from kt_lib.records import JsonValue
+from pydantic import JsonValue
+
 from kt_lib.world.phrasing import intents
 from kt_lib.world.situations import Situation, no_call, prose, request
 
@@ -82,3 +85,10 @@ class Tree:
                 "history": {"messages": self.messages, "currentId": last}, "messages": [],
             },
         }  # fmt: skip
+
+
+def write_sample(folder: Path, seed: int, count: int = 40) -> str:
+    """Writes `count` sample chats as an export file below `folder` and gives its path."""
+    path = folder / "sample-chat-export.json"
+    path.write_text(json.dumps(sample_export(seed, count)), encoding="utf-8")
+    return str(path)

@@ -27,9 +27,7 @@ def is_held_out(text: str, share: float = HELD_OUT_SHARE) -> bool:
 
 def syllables(rng: random.Random, least: int = 2, most: int = 3) -> str:
     """A made-up word, for example `brosnai`."""
-    return "".join(
-        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.randint(least, most))
-    )
+    return "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.randint(least, most)))
 
 
 def host(rng: random.Random) -> str:

@@ -17,7 +17,8 @@ PHRASE_SHARE = 0.15
 FRAME_SHARE = 0.22
 SLOT = re.compile(r"<(\w+)>")
 
-FRAMES = tuple("""
+FRAMES = tuple(
+    """
 {p}|{p}.|please {p}|{p} please|{p}, please|can you {p}?|could you {p}?|would you {p}?|can you please {p}?|i need you to {p}
 i want you to {p}|i would like you to {p}|we need to {p}|we have to {p}|time to {p}|go ahead and {p}|now {p}|next, {p}
 hey, {p}|hi, {p}|hello, can you {p}?|hey, can you {p}?|quick one: {p}|urgent: {p}|{p}, thanks|{p}, thank you|{p} for me
@@ -25,7 +26,10 @@ can you {p} for me?|could you {p} for me?|please {p} now|{p} right now|{p} asap|
 your task: {p}|next task: {p}|todo: {p}|first, {p}|okay, {p}|ok now {p}|so, {p}|alright, {p}|let us {p}|i have to {p}, do it for me
 my boss wants me to {p}|it would be great if you could {p}|mind if i ask you to {p}?
 the plan says: {p}|as discussed, {p}|one more thing: {p}|while you are at it, {p}|if you have a minute, {p}|{p}, it is important
-""".strip().replace("\n", "|").split("|"))
+""".strip()
+    .replace("\n", "|")
+    .split("|")
+)
 
 WHERES = {
     "host": ["{vp} on {at}", "{vp} on {at}", "{vp} on {at}", "on {at}, {vp}", "{at}: {vp}", "{vp} on the machine {at}"],
@@ -122,7 +126,5 @@ def intents() -> tuple[Intent, ...]:
         found.append(Intent(name=name, tool="run_in_repo", arguments=there, where="repo", phrases=phrases))
     for name, entry in source()["tool"].items():
         phrases = tuple(phrase for grammar in entry["phrases"] for phrase in expand(grammar))
-        found.append(
-            Intent(name=name, tool=entry["tool"], arguments=entry["arguments"], where="none", phrases=phrases)
-        )
+        found.append(Intent(name=name, tool=entry["tool"], arguments=entry["arguments"], where="none", phrases=phrases))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""The base model's training rows: mostly chat, some copying exercises, some agent turns with their habits, some few-shot prompts."""
+"""The base model's training rows: mostly chat, some copying, some agent turns with their habits, some few-shot."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kt_lib.world.situations import Situation, assistant, discovery, follow_up, 
 
 SHARES = {"chat": 0.60, "copying": 0.12, "agent": 0.21, "few_shot": 0.07}
 CONTEXT_SHARE = 0.15
+COPIED_KEYS = ("path", "unit", "agent_id", "recipient", "command", "vendor", "text", "name", "issue")
 
 
 class PretrainingRow(Record):
@@ -45,8 +46,8 @@ def any_request(rng: random.Random, as_agent: bool = False) -> Situation:
 
 
 def chat(rng: random.Random) -> PretrainingRow:
-    """A chat: the answer names the command or tool in words. One in sixteen is talk, two in five come without a prompt."""
-    situation = no_call(rng, False) if rng.random() < 0.06 else any_request(rng)
+    """A chat, the answer in words. Some is talk, some goes on after a result, two in five have no prompt."""
+    situation = rng.choices(CHAT_KINDS, CHAT_WEIGHTS)[0](rng)
     answer = prose(situation.call, rng) if situation.call else situation.answer
     messages = as_protocol_text(situation.messages)
     if rng.random() < 0.4:
@@ -94,11 +95,20 @@ def few_shot(rng: random.Random) -> PretrainingRow:
     return PretrainingRow(messages=agent_messages(asked, "plain"), answer=answer)
 
 
+CHAT_KINDS = (
+    any_request,
+    lambda rng: no_call(rng, False),
+    lambda rng: follow_up(rng, False),
+    lambda rng: discovery(rng, False),
+)
+CHAT_WEIGHTS = (0.87, 0.06, 0.04, 0.03)
+
+
 def copying(rng: random.Random) -> PretrainingRow:
     """Exercises in copying names never seen: repeat, look up, quote, write as JSON."""
     slots = [slot for slot in names.MAKERS if slot not in names.VALUES]
     values = [names.make(rng.choice(slots), rng, False) for _ in range(rng.randint(2, 5))]
-    keys = rng.sample(("path", "unit", "agent_id", "recipient", "command", "vendor", "text", "name", "issue"), len(values))
+    keys = rng.sample(COPIED_KEYS, len(values))
     table = dict(zip(keys, values, strict=True))
     key = rng.choice(keys)
     kind = rng.randrange(5)

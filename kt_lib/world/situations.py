@@ -180,6 +180,6 @@ def after_result(rng: random.Random, held_out: bool) -> Situation:
 
 def novelties(rng: random.Random, count: int) -> Sequence[Novelty]:
     """`count` kinds of novelty in equal shares, shuffled."""
-    kinds: list[Novelty] = [("frame", "phrase", "both")[at % 3] for at in range(count)]  # type: ignore[misc]
+    kinds: list[Novelty] = [("frame", "phrase", "both")[at % 3] for at in range(count)]
     rng.shuffle(kinds)
     return kinds

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+from kt_lib.params import IngestParams
 from kt_lib.records import AcceptedCall, Check, Novelty, Part, Task, content_id
 from kt_lib.world.phrasing import intents
 from kt_lib.world.situations import Situation, discovery, follow_up, no_call, request
@@ -36,7 +37,7 @@ def situations(rng: random.Random, part: Part, kind: Kind) -> Iterator[tuple[Sit
     held_out = part != "train"
     turn = 0
     while True:
-        novelty: Novelty | None = ("frame", "phrase", "both")[turn % 3] if held_out else None  # type: ignore[assignment]
+        novelty: Novelty | None = ("frame", "phrase", "both")[turn % 3] if held_out else None
         turn += 1
         if kind == "main":
             intent = rng.choice(intents())
@@ -84,3 +85,19 @@ def check_of(situation: Situation) -> Check:
 def names_in(tasks: Iterable[Task]) -> set[str]:
     """Every made-up name in the tasks."""
     return {name for task in tasks for name in task.entities}
+
+
+def world_tasks(from_chats: Sequence[Task], sizes: IngestParams) -> list[Task]:
+    """The suites of the embedded world beside the tasks of the sample chats, which are for training."""
+    seed, guard = sizes.seed, sizes.guard_tasks
+    return [
+        *(task.model_copy(update={"part": "train"}) for task in from_chats),
+        *make_tasks(seed, "train", "main", sizes.train_tasks),
+        *make_tasks(seed, "train", "not_calling", sizes.train_tasks // 3),
+        *make_tasks(seed, "train", "multi_turn", sizes.train_tasks // 3),
+        *make_tasks(seed, "dev", "main", sizes.dev_tasks),
+        *make_tasks(seed, "dev", "not_calling", sizes.dev_tasks // 3),
+        *make_tasks(seed, "test", "main", sizes.test_tasks),
+        *make_tasks(seed, "test", "not_calling", guard),
+        *make_tasks(seed, "test", "multi_turn", guard),
+    ]

@@ -46,7 +46,15 @@ REMEMBER = ("remember that {key} is {name}", "note: {key} is {name}", "for later
             "by the way, {key} is {name}", "just so you know, {key} is {name}")  # fmt: skip
 RECALL = ("what is {key}?", "tell me {key} again", "do you remember {key}?", "say {key} once more", "{key} was what?",
           "remind me, what is {key}?", "can you repeat {key}?", "i forgot {key}, what is it?")  # fmt: skip
-KEYS = ("my name", "the code word", "the name of my dog", "the project name", "the name of the server", "our vendor", "my user name")
+KEYS = (
+    "my name",
+    "the code word",
+    "the name of my dog",
+    "the project name",
+    "the name of the server",
+    "our vendor",
+    "my user name",
+)
 RESULTS = ("{n}% used", "ok", "exit 0", "{n} entries", "active", "{n} lines", "no errors", "{n} MB", "permission denied", "not found",
            "{n} running", "load {n}", "{name}: active", "{name} is up", "done in {n} s", "{name} not found")  # fmt: skip
 

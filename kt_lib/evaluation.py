@@ -1,0 +1,112 @@
+"""Puts the same held-out tasks to the base and to each variant, and draws more tasks where a guard needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kt_lib.attempts import as_agent, in_chat
+from kt_lib.gate import Draw, guard, paired_table, score
+from kt_lib.models.interface import Model
+from kt_lib.records import Attempt, PairedTable, Protocol, Score, Task, Verdict
+from kt_lib.world.suite import Kind, make_tasks
+
+GUARDS = ("plain_chat", "not_calling", "multi_turn")
+Ask = Callable[[Model, Sequence[Task]], list[Attempt]]
+More = Callable[[int], list[Task]]
+
+
+class Suite:
+    """Tasks of one guard, put to base and candidate; attempts already made are kept and never made again."""
+
+    def __init__(self, name: str, ask: Ask, more: More, base: Model, known: Sequence[Attempt]) -> None:
+        self.name, self.ask, self.more, self.base = name, ask, more, base
+        self.by_model: dict[str, dict[str, Attempt]] = {base.name: {row.task_id: row for row in known}}
+
+    def attempts(self, model: Model, count: int) -> list[Attempt]:
+        """The model's attempts at the first `count` tasks."""
+        tasks = self.more(count)
+        held = self.by_model.setdefault(model.name, {})
+        missing = [task for task in tasks if task.id not in held]
+        held |= {row.task_id: row for row in (self.ask(model, missing) if missing else [])}
+        return [held[task.id] for task in tasks]
+
+    def know(self, model: str, attempts: Sequence[Attempt]) -> None:
+        """Takes over attempts that were made elsewhere."""
+        self.by_model.setdefault(model, {}).update({row.task_id: row for row in attempts})
+
+    def of(self, model: str) -> list[Attempt]:
+        """Every attempt of a model, marked as its own variant."""
+        return [row.model_copy(update={"lever": model}) for row in self.by_model.get(model, {}).values()]
+
+    def draw(self, candidate: Model) -> Draw:
+        """The paired table of base and candidate on the first n tasks."""
+
+        def table(count: int) -> PairedTable:
+            return paired_table(self.attempts(self.base, count), self.attempts(candidate, count))
+
+        return table
+
+
+def guard_suites(
+    base: Model, tasks: Sequence[Task], known: Sequence[Attempt], protocol: Protocol, seed: int, bound: int, world: bool
+) -> dict[str, Suite]:
+    """The guards by name. With the embedded world (`world`) they can draw tasks beyond those given, up to `bound`."""
+
+    def agent(model: Model, chosen: Sequence[Task]) -> list[Attempt]:
+        return as_agent(model, chosen, protocol)
+
+    kinds: dict[str, tuple[Kind, Ask]] = {
+        "plain_chat": ("main", in_chat),
+        "not_calling": ("not_calling", agent),
+        "multi_turn": ("multi_turn", agent),
+    }
+    suites = {}
+    for name, (kind, ask) in kinds.items():
+        own = [task for task in tasks if task.part == "test" and task.kind == kind]
+        mode = "chat" if name == "plain_chat" else "agent"
+        ids = {task.id for task in own}
+        before = [row for row in known if row.mode == mode and row.task_id in ids]
+        suites[name] = Suite(name, ask, drawer(own, kind, seed, bound if world else len(own)), base, before)
+    return suites
+
+
+def drawer(own: Sequence[Task], kind: Kind, seed: int, bound: int) -> More:
+    """The first n tasks of a suite: those there are, then fresh ones of the same kind."""
+
+    def more(count: int) -> list[Task]:
+        if count <= len(own) or bound <= len(own):
+            return list(own[:count])
+        return make_tasks(seed, "test", kind, min(count, bound))
+
+    return more
+
+
+def judge_guards(candidate: Model, suites: dict[str, Suite], bound: int, margin: float) -> list[Verdict]:
+    """One verdict for each guard that has tasks."""
+    found = []
+    for name, suite in suites.items():
+        start = len(suite.by_model[suite.base.name])
+        if start:
+            found.append(guard(candidate.name, name, suite.draw(candidate), start, max(bound, start), margin))
+    return found
+
+
+def scores_of(variant: str, attempts: Sequence[Attempt], tasks: Sequence[Task]) -> list[Score]:
+    """Success and malformed rates of one variant: over the main tasks, by novelty, and for each guard."""
+    kinds = {task.id: task for task in tasks}
+    found = []
+    for mode in ("chat", "agent"):
+        rows = [row for row in attempts if row.mode == mode and row.task_id in kinds]
+        main = [row for row in rows if kinds[row.task_id].kind == "main"]
+        sets = {"main": main}
+        for row in main:
+            novelty = kinds[row.task_id].novelty
+            if novelty:
+                sets.setdefault(f"main/{novelty}", []).append(row)
+        for row in rows:
+            if kinds[row.task_id].kind != "main":
+                sets.setdefault(kinds[row.task_id].kind, []).append(row)
+        for name, members in sets.items():
+            if members:
+                found += [score(members, variant, name), score(members, variant, name, "malformed")]
+    return found

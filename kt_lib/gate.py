@@ -1,0 +1,120 @@
+"""The gate: better on the target, and not worse on any guard, each with n, discordance and power."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from kt_lib.records import Attempt, PairedTable, Rate, Score, Verdict
+from kt_lib.statistics import discordance, judge, noninferiority_power, not_worse, paired, tasks_needed, wilson
+
+ENOUGH_POWER = 0.8
+Draw = Callable[[int], PairedTable]
+"""The paired table of base and candidate on the first n tasks of a suite, more of them drawn where needed."""
+
+
+def score(attempts: Sequence[Attempt], variant: str, suite: str, outcome: str = "correct") -> Score:
+    """The share of attempts with an outcome: `success` for `correct`, else under the outcome's own name."""
+    ran = [attempt for attempt in attempts if attempt.outcome not in ("error", "unverified")]
+    rate: Rate = wilson(
+        sum(attempt.outcome == outcome for attempt in ran),
+        len(ran),
+        sum(attempt.outcome == "error" for attempt in attempts),
+    )
+    mode = attempts[0].mode if attempts else "agent"
+    metric = "success" if outcome == "correct" else outcome
+    return Score(variant=variant, mode=mode, suite=suite, metric=metric, rate=rate)
+
+
+def paired_table(base: Sequence[Attempt], candidate: Sequence[Attempt]) -> PairedTable:
+    """First = base, second = candidate, over the tasks that ran on both sides."""
+    other: Mapping[str, Attempt] = {attempt.task_id: attempt for attempt in candidate}
+    ran = [
+        (first.outcome == "correct", other[first.task_id].outcome == "correct")
+        for first in base
+        if first.task_id in other and not {first.outcome, other[first.task_id].outcome} & {"error", "unverified"}
+    ]
+    return paired([first for first, _ in ran], [second for _, second in ran])
+
+
+def target(variant: str, table: PairedTable, margin: float, alpha: float = 0.05) -> Verdict:
+    """The verdict on what was to be improved: passed when the paired test and its interval say better."""
+    better = table.p_value < alpha and table.low > 0
+    words = "better" if better else judge(table, margin)
+    reason = f"{in_points(table)}, p {table.p_value:.2g}"
+    return verdict(variant, "target", table, words, better, margin, reason)
+
+
+def guard(variant: str, suite: str, draw: Draw, start: int, bound: int, margin: float) -> Verdict:
+    """The verdict on something that must not be lost: passed when the loss is surely within the margin.
+
+    A guard that is undecided for want of power draws more tasks, up to `bound`; still undecided does not pass.
+    """
+    table = draw(start)
+    while (
+        not not_worse(table, margin)
+        and table.high > -margin
+        and power(table, margin) < ENOUGH_POWER
+        and table.n < bound
+    ):
+        more = min(bound, max(tasks_needed(max(discordance(table), 0.01), margin), table.n + 50))
+        grown = draw(more)
+        if grown.n <= table.n:
+            break
+        table = grown
+    passed = not_worse(table, margin)
+    words = judge(table, margin) if table.n else "inconclusive"
+    if passed and words == "worse":
+        words = "not_worse"
+    reason = (
+        f"{100 * table.difference:+.1f} points ({100 * table.low:+.1f} to {100 * table.high:+.1f}) on {table.n} tasks"
+    )
+    reason += "" if passed else ": the margin is not surely kept"
+    return verdict(variant, suite, table, words, passed, margin, reason)
+
+
+def in_points(table: PairedTable) -> str:
+    """The difference in words: `+1.2 points (-0.4 to +2.8)`."""
+    return f"{100 * table.difference:+.1f} points ({100 * table.low:+.1f} to {100 * table.high:+.1f})"
+
+
+def power(table: PairedTable, margin: float) -> float:
+    """The chance that this guard passes when nothing is lost, at its n and discordance."""
+    return noninferiority_power(table.n, discordance(table), margin, rate=solved(table)) if table.n else 0.0
+
+
+def solved(table: PairedTable) -> float | None:
+    """Share of the concordant tasks that both sides solve."""
+    concordant = table.both + table.neither
+    return table.both / concordant if concordant else None
+
+
+def verdict(
+    variant: str, suite: str, table: PairedTable, words: str, passed: bool, margin: float, reason: str
+) -> Verdict:
+    """The row for one suite."""
+    share = discordance(table) if table.n else 0.0
+    return Verdict(
+        variant=variant,
+        suite=suite,
+        table=table,
+        verdict=cast("type", words),
+        passed=passed,
+        margin=margin,
+        discordance=share,
+        power=power(table, margin),
+        needed=tasks_needed(max(share, 0.01), margin),
+        reason=reason,
+    )
+
+
+def passes(verdicts: Sequence[Verdict], variant: str) -> bool:
+    """Whether a variant passed the target and every guard."""
+    own = [row for row in verdicts if row.variant == variant]
+    return bool(own) and all(row.passed for row in own) and any(row.suite == "target" for row in own)
+
+
+def cheaper_or_better(sft: Sequence[Attempt], dpo: Sequence[Attempt], alpha: float = 0.05) -> str:
+    """Which of two trainings is a candidate: the cheaper one, unless DPO is proven better on dev tasks."""
+    table = paired_table(sft, dpo)
+    return "sft+dpo" if table.n and table.p_value < alpha and table.difference > 0 else "sft"

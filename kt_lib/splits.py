@@ -19,7 +19,7 @@ _ORDER: tuple[Part, ...] = ("train", "dev", "test")
 _WORD = re.compile(r"\w+")
 _PERMUTATIONS = 128
 _LOOSENING = 0.75
-"""The LSH looks for pairs this much less alike than asked, so that it hardly misses one; each is then measured exactly."""
+"""The LSH looks for pairs this much less alike than asked, to hardly miss one; each is then measured exactly."""
 
 
 class NearDuplicate(Record):
@@ -71,10 +71,10 @@ def shingles(text: str) -> frozenset[str]:
 
 
 def near_duplicates(texts: Sequence[str], against: Sequence[str], threshold: float) -> list[NearDuplicate]:
-    """The texts that are as alike as `threshold` (Jaccard over three-word shingles) or more to one they are held against.
+    """The texts that are at least `threshold` alike (Jaccard over three-word shingles) to one they are held against.
 
-    One row a text, with its nearest. Candidates come from MinHash LSH (datasketch), the similarity is exact. Memory and time
-    grow with the number of texts, not of pairs. `SetupError` for a threshold outside 0..1.
+    One row a text, with its nearest. Candidates come from MinHash LSH (datasketch), the similarity is exact. Memory and
+    time grow with the number of texts, not of pairs. `SetupError` for a threshold outside 0..1.
     """
     if not 0 < threshold <= 1:
         raise SetupError(f"a threshold of {threshold} is no similarity: give one above 0 and at most 1")

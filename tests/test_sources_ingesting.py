@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from openwebui_chats import answer, chat, user
 from typer.testing import CliRunner
 
 from kt_lib.errors import ArtifactError, SourceError, WorkspaceBusy
@@ -20,7 +21,6 @@ from kt_lib.records import Attempt, Conversation, Edit, SetAside, Task
 from kt_lib.sources.found import Feedback
 from kt_lib.sources.ingesting import IngestReport, ingest
 from kt_lib.sources.store import Store
-from openwebui_chats import answer, chat, user
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 REAL = DATA / "openwebui" / "software_0.12.4"

@@ -1,4 +1,4 @@
-"""Open WebUI chats: every dialect of calls and reasoning, every way in which a tree can be broken, ratings and edits."""
+"""Open WebUI chats: every dialect of calls and reasoning, every way to break a tree, ratings and edits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from openwebui_chats import answer, chat, user
 
 from kt_lib.records import Conversation, Message, MessagePart, Provenance
 from kt_lib.sources.fields import seconds_of
@@ -14,7 +15,6 @@ from kt_lib.sources.found import Found, Unusable
 from kt_lib.sources.ingesting import counted
 from kt_lib.sources.openwebui import chat_from
 from kt_lib.sources.openwebui_ratings import feedback_from
-from openwebui_chats import answer, chat, user
 
 SOURCE = Provenance(file="chats.json", sha256="0" * 64, format="openwebui.export", place="item 1")
 ARGUMENTS = {"agent_id": "web01", "command": "grep \"a & b\" <x>; echo '&amp;'"}

@@ -11,7 +11,7 @@ from kt_lib.sources.openwebui import message_id
 
 def grown(old: Conversation, new: Conversation) -> Conversation:
     """Both versions of one chat as one: the later version's words, and the messages that only the other has."""
-    later, earlier = (new, old) if _age(new) >= _age(old) else (old, new)
+    later, earlier = (new, old) if _is_later(new, old) else (old, new)
     have = {_key(message): message for message in later.messages}
     lost = [message for message in earlier.messages if _key(message) not in have]
     before = {_key(message): message for message in earlier.messages}
@@ -50,6 +50,19 @@ def rated(conversation: Conversation, rows: Iterable[Feedback]) -> Conversation:
             message, changed = message.model_copy(update={"rating": rating}), True
         messages.append(message)
     return conversation.model_copy(update={"messages": tuple(messages)}) if changed else conversation
+
+
+def _is_later(new: Conversation, old: Conversation) -> bool:
+    """By time, then by size; where both are the same by what they say, so that no order of files matters."""
+    if _age(new) != _age(old):
+        return _age(new) > _age(old)
+    return _said(new) > _said(old)
+
+
+def _said(conversation: Conversation) -> str:
+    """A chat without ratings, which both versions share after a merge."""
+    messages = [message.model_copy(update={"rating": None}) for message in conversation.messages]
+    return conversation.model_copy(update={"messages": tuple(messages)}).model_dump_json(exclude={"source"})
 
 
 def _age(conversation: Conversation) -> tuple[float, int]:

@@ -114,7 +114,7 @@ def train_sft(
     if not rows:
         raise KtError("there are no rows to train on: see what 07_datasets left out and why, and raise `train_tasks`")
     way = engine()
-    with quiet(way.threads), tempfile.TemporaryDirectory() as scratch:
+    with quiet(way.threads, training=True), tempfile.TemporaryDirectory() as scratch:
         from transformers import set_seed
         from trl import SFTConfig, SFTTrainer
 
@@ -149,7 +149,7 @@ def train_dpo(
     if not pairs:
         raise KtError("there are no preference pairs to train on: set `dpo_epochs` to 0, or raise `max_pairs`")
     way = engine()
-    with quiet(way.threads), tempfile.TemporaryDirectory() as scratch:
+    with quiet(way.threads, training=True), tempfile.TemporaryDirectory() as scratch:
         from transformers import set_seed
         from trl import DPOConfig, DPOTrainer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -95,20 +96,22 @@ def import_peft() -> Any:
 
 
 @contextlib.contextmanager
-def quiet(threads: int | None = None) -> Iterator[None]:
+def quiet(threads: int | None = None, *, training: bool = False) -> Iterator[None]:
     """Hugging Face libraries without progress bars, telemetry or a look at the network; `threads` for torch's kernels.
 
-    What was set before is set again afterwards. MissingPackage without the `train` extra.
+    What was set before is set again afterwards. MissingPackage without what is needed (`training`: TRL and datasets).
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     try:
-        import datasets
         import huggingface_hub.constants
         import torch
         from transformers.utils import logging as transformers_logging
 
-        import_peft()
+        if training:
+            import_peft()
+            import trl  # noqa: F401
+        datasets: Any = importlib.import_module("datasets") if training else sys.modules.get("datasets")
     except ImportError as error:
         raise MissingPackage("training needs torch, transformers, trl and peft: pip install -e '.[train]'") from error
     hub = huggingface_hub.constants
@@ -116,10 +119,11 @@ def quiet(threads: int | None = None) -> Iterator[None]:
     hub.HF_HUB_DISABLE_TELEMETRY = hub.HF_HUB_OFFLINE = True
     before = torch.get_num_threads()
     bars, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
-    maps = datasets.are_progress_bars_disabled()
+    maps = bool(datasets and not datasets.are_progress_bars_disabled())
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    datasets.disable_progress_bars()
+    if maps:
+        datasets.disable_progress_bars()
     torch.set_num_threads(threads or before)
     try:
         yield
@@ -129,5 +133,5 @@ def quiet(threads: int | None = None) -> Iterator[None]:
         transformers_logging.set_verbosity(level)
         if bars:
             transformers_logging.enable_progress_bar()
-        if not maps:
+        if maps:
             datasets.enable_progress_bars()

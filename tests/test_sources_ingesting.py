@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -273,6 +274,35 @@ def test_surrogates_and_unwritable_text_are_mended(store: Store, tmp_path: Path)
     (found,) = store.read(Conversation)
     assert found.messages[0].text == "half \ufffd"
     assert ingest([path], store).totals.duplicate == 1
+
+
+def test_a_record_nested_too_deeply_is_set_aside_even_with_broken_text(store: Store, tmp_path: Path) -> None:
+    deep = json.loads("[" * 700 + '"\\ud800"' + "]" * 700)
+    records = [chat(user(deep), answer(annotation=deep), title="\ud800"), chat(user(), answer(output=deep, error=deep))]
+    report = reconciled(ingest([write(tmp_path, records)], store))
+    assert report.totals.records_in == 2
+    assert len(list(store.read(Conversation))) == report.totals.stored
+
+
+def test_a_file_whose_name_is_no_text_is_read(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "chats-\udcff.json"
+    path.write_text(json.dumps([chat(user()), 5]))
+    totals = ingest([path], store).totals
+    assert (totals.stored, totals.set_aside) == (1, 1)
+    assert next(store.read(Conversation)).source.file == "chats-\ufffd.json"
+
+
+def test_what_is_no_file_is_refused_in_words(store: Store, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    report = ingest([tmp_path / "pipe", tmp_path], store)
+    assert "is no file" in report.problems[0]
+    assert "holds no file" in report.problems[1]
+
+
+def test_a_store_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where a folder is due")
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        ingest([write(tmp_path, [chat(user())])], Store(tmp_path / "state" / "ingest"))
 
 
 # --- the database ----------------------------------------------------------------------------------------------------

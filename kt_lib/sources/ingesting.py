@@ -189,10 +189,17 @@ def _found(value: Any, place: str, reader: FileReader, again: bool = False) -> t
     except RecursionError:
         return Found(), [], "nested too deeply"
     except Exception as error:
-        if not again and (mended := cleaned(value)) is not value:
+        if not again and (mended := _mended(value)) is not value:
             return _found(mended, place, reader, again=True)
         logger.debug("%s could not be read", place, exc_info=True)
         return Found(), [], f"cannot be read: {type(error).__name__}: {error}"
+
+
+def _mended(value: Any) -> Any:
+    try:
+        return cleaned(value)
+    except RecursionError:
+        return value
 
 
 def _excerpt(value: Any) -> str:

@@ -116,7 +116,7 @@ class KeyedLines:
 
     def _read(self, place: _Place) -> bytes:
         if place.fresh:
-            self._waiting.flush()
+            self._flush()
             return os.pread(self._waiting.fileno(), place.length, place.offset)
         assert self._base is not None
         return os.pread(self._base.fileno(), place.length, place.offset)
@@ -127,14 +127,23 @@ class KeyedLines:
         # Taken out first: the place in the dictionary is the place in the file.
         self._places.pop(name.key, None)
         self._places[name.key] = _Place(True, self._end, len(line), name.digest)
-        self._waiting.write(line)
+        try:
+            self._waiting.write(line)
+        except OSError as error:
+            raise ArtifactError(f"{self._path} cannot be written: {error.strerror or error}") from error
         self._end += len(line)
+
+    def _flush(self) -> None:
+        try:
+            self._waiting.flush()
+        except OSError as error:
+            raise ArtifactError(f"{self._path} cannot be written: {error.strerror or error}") from error
 
     def commit(self) -> None:
         """Write the file anew with what waits; readers see the old file or the new one."""
         if not self._end:
             return
-        self._waiting.flush()
+        self._flush()
         with whole_file(self._path) as out:
             if self._replaced:
                 for place in self._places.values():

@@ -9,6 +9,7 @@ from typing import Any
 from kt_lib.errors import SourceError
 from kt_lib.records import Provenance
 from kt_lib.sources.bfcl import answers_beside, question_from, read_answers
+from kt_lib.sources.fields import clean
 from kt_lib.sources.found import Found
 from kt_lib.sources.intercode import intercode_from
 from kt_lib.sources.openwebui import chat_from, rated_chat_from
@@ -36,6 +37,8 @@ class FileReader:
 
     def __init__(self, path: Path, sha256: str, holder: str, answers: Mapping[str, dict[str, Any]] | None) -> None:
         self._path = path
+        # A file's name may hold bytes that are no text.
+        self.name = clean(path.name)
         self._sha256 = sha256
         self._holder = holder
         self._answers = answers
@@ -44,7 +47,7 @@ class FileReader:
 
     def source(self, place: str, form: str) -> Provenance:
         """Where a record stands."""
-        return Provenance(file=self._path.name, sha256=self._sha256, format=form, place=place)
+        return Provenance(file=self.name, sha256=self._sha256, format=form, place=place)
 
     def found(self, value: Any, place: str) -> Found:
         """What a record holds; `Unusable` when it cannot be used, `SourceError` when its file's answer key cannot."""
@@ -69,8 +72,10 @@ def named_files(path: Path) -> list[Path]:
     """A file as itself, a folder as the readable files below it (answer keys left out); `SourceError` when none is."""
     if not path.exists():
         raise SourceError(f"{path} does not exist")
-    if not path.is_dir():
+    if path.is_file():
         return [path]
+    if not path.is_dir():
+        raise SourceError(f"{path} is no file: write what it gives to a file first")
     suffixes = {".json", ".jsonl", ".ndjson", ".raw", ".db", ".sqlite", ".sqlite3"}
     files = [
         one

@@ -64,7 +64,7 @@ def _rows(database: sqlite3.Connection, table: str, has_messages: bool) -> Itera
         # Snapshots hold the whole chat once more and are not read.
         wanted = [column for column in columns if column != "snapshot"]
         quoted = ", ".join('"' + column.replace('"', '""') + '"' for column in wanted)
-        for row in database.execute(f"SELECT {quoted} FROM {table} ORDER BY rowid"):
+        for row in database.execute(f"SELECT {quoted} FROM {table}"):
             number += 1
             record = {column: _text(value) for column, value in zip(wanted, row, strict=True)}
             yield _raw(database, record, table, number, has_messages)

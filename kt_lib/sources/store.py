@@ -53,11 +53,13 @@ class Store:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writing]:
         """Add to the store; nothing is kept unless `commit` is called. `WorkspaceBusy` when another process adds."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / ".lock")
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
-        except Timeout:
+        except OSError as error:
+            if not isinstance(error, Timeout):
+                raise ArtifactError(f"{self.folder} cannot be written: {error.strerror or error}") from error
             raise WorkspaceBusy(f"another process is ingesting into {self.folder}: wait for it to end") from None
         try:
             with contextlib.closing(Writing(self)) as writing:

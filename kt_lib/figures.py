@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,163 +10,208 @@ from kt_lib.records import Adapter, Improvement, PairedTable, Rate
 
 CHAT, BEFORE, AFTER, QUIET = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 """Okabe and Ito's colours, told apart by colour-blind readers: chat, agent before, agent after, all else."""
+INK = "#808791"
+"""Text that reads on white and on black alike (at least 3.6 to 1), for a plot cannot know its page."""
 
 
 def figure(title: str, traces: Sequence[Any], height: int = 320, **layout: Any) -> Any:
-    """A figure in the house's form: no background of its own, so that it reads in light and in dark."""
+    """A plotly Figure in the house's form: `height` in pixels, no background of its own, so that any page suits it."""
     import plotly.graph_objects as go
 
+    _draw_offline()
     drawn = go.Figure(data=list(traces))
     drawn.update_layout(
-        title={"text": title, "x": 0, "font": {"size": 15}},
+        template="none",
+        title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15}},
         height=height,
-        margin={"l": 10, "r": 20, "t": 48, "b": 36},
+        margin={"l": 8, "r": 24, "t": 48, "b": 40},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "color": "#7a828c", "size": 13},
+        font={"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "color": INK, "size": 13},
+        hoverlabel={"font": {"family": "system-ui, sans-serif"}},
+        legend={"orientation": "h", "x": 0, "y": -0.12, "yanchor": "top"},
         showlegend=False,
+        bargap=0.35,
     )
-    grid = {"gridcolor": "rgba(128,128,128,0.22)", "zeroline": False, "automargin": True}
-    drawn.update_xaxes(**grid)
-    drawn.update_yaxes(**grid)
+    lines = {"gridcolor": "rgba(128,128,128,0.2)", "zeroline": False, "automargin": True, "fixedrange": True}
+    drawn.update_xaxes(**lines)
+    drawn.update_yaxes(**lines)
     drawn.update_layout(**layout)
     return drawn
 
 
 def paired_matrix(table: PairedTable, title: str, first: str = "chat", second: str = "agent") -> Any:
-    """The 2x2 table of two sides on the same tasks, with counts in the cells."""
+    """The 2x2 table of two sides on the same tasks: count and share in each cell."""
     import plotly.graph_objects as go
 
     counts = [[table.second_only, table.neither], [table.both, table.first_only]]
+    said = [[f"<b>{count}</b><br>{count / table.n:.0%}" if table.n else "0" for count in row] for row in counts]
     heat = go.Heatmap(
         z=counts,
+        zmin=0,
+        zmax=max(1, table.n),
         x=[f"{second} right", f"{second} wrong"],
         y=[f"{first} wrong", f"{first} right"],
-        text=counts,
+        text=said,
         texttemplate="%{text}",
-        textfont={"size": 20},
-        colorscale=[[0, "rgba(0,114,178,0.08)"], [1, "rgba(0,114,178,0.65)"]],
+        textfont={"size": 18},
+        colorscale=[[0, "rgba(0,114,178,0.07)"], [1, "rgba(0,114,178,0.55)"]],
         showscale=False,
-        xgap=3,
-        ygap=3,
-        hoverinfo="skip",
+        xgap=4,
+        ygap=4,
+        hovertemplate=f"%{{y}}, %{{x}}: %{{z}} of {table.n} tasks<extra></extra>",
     )
-    return figure(title, [heat], height=280)
+    quiet = {"showgrid": False}
+    return figure(f"{title} (n = {table.n})", [heat], height=280, xaxis=quiet | {"side": "top"}, yaxis=quiet)
 
 
 def rates_with_intervals(rates: Mapping[str, Rate], title: str, colours: Mapping[str, str] | None = None) -> Any:
-    """Rates as points with their 95% intervals, in percent."""
-    import plotly.graph_objects as go
-
+    """Rates as points with their 95% intervals, in percent; a rate without tasks is left out."""
     known = {name: rate for name, rate in rates.items() if rate.value is not None}
-    names = list(known)
-    values = [100 * (known[name].value or 0) for name in names]
-    points = go.Scatter(
-        x=values,
-        y=names,
-        mode="markers",
-        marker={"size": 11, "color": [(colours or {}).get(name, QUIET) for name in names]},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [100 * (known[name].high or 0) - value for name, value in zip(names, values, strict=True)],
-            "arrayminus": [value - 100 * (known[name].low or 0) for name, value in zip(names, values, strict=True)],
-            "color": QUIET,
-        },
-        hovertemplate="%{y}: %{x:.1f}%<extra></extra>",
-    )
-    axis = {"range": [0, 100], "ticksuffix": "%"}
-    return figure(title, [points], height=110 + 34 * len(names), xaxis=axis, yaxis={"autorange": "reversed"})
+    rows = [
+        (
+            f"{name} (n = {rate.n})",
+            100 * float(rate.value or 0),
+            100 * float(rate.low or 0),
+            100 * float(rate.high or 0),
+        )
+        for name, rate in known.items()
+    ]
+    points = _with_intervals(rows, [(colours or {}).get(name, QUIET) for name in known], "%{x:.1f}%")
+    axis = {"range": [-1, 101], "ticksuffix": "%"}
+    return figure(title, [points], 110 + 34 * len(rows), xaxis=axis, yaxis={"autorange": "reversed"})
 
 
 def failure_classes(changes: Mapping[str, tuple[int, int]], title: str) -> Any:
-    """Failures by class, before and after."""
+    """Attempts by failure class, before and (where there are any) after."""
     import plotly.graph_objects as go
 
-    names = list(changes)
-    bars = [go.Bar(y=names, x=[changes[name][0] for name in names], orientation="h", name="before", marker_color=BEFORE)]
-    if any(after for _, after in changes.values()):
-        after = [changes[name][1] for name in names]
-        bars.append(go.Bar(y=names, x=after, orientation="h", name="after", marker_color=AFTER))
+    names = [in_words(name) for name in changes]
+    before, after = [one for one, _ in changes.values()], [two for _, two in changes.values()]
+    sides = [("before", before, BEFORE)] + ([("after", after, AFTER)] if any(after) else [])
+    bars = [
+        go.Bar(
+            y=names,
+            x=counts,
+            orientation="h",
+            name=side,
+            marker_color=colour,
+            text=counts,
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate=f"%{{y}}, {side}: %{{x}}<extra></extra>",
+        )
+        for side, counts, colour in sides
+    ]
+    several = len(sides) > 1
     return figure(
         title,
         bars,
-        height=130 + 30 * len(names),
+        100 + (24 + 18 * several) * max(1, len(names)) + 30 * several,
         barmode="group",
-        showlegend=len(bars) > 1,
-        yaxis={"autorange": "reversed"},
+        showlegend=several,
+        xaxis={"title": "attempts", "rangemode": "tozero"},
+        yaxis={"autorange": "reversed", "showgrid": False},
     )
 
 
 def lever_ladder(improvements: Sequence[Improvement], title: str) -> Any:
-    """What each lever gave, in points with 95% intervals; kept ones in colour."""
-    import plotly.graph_objects as go
-
-    gains = [100 * (row.after - row.before) for row in improvements]
-    names = [row.lever if row.failure == "all" else f"{row.lever}, {row.failure}" for row in improvements]
-    points = go.Scatter(
-        x=gains,
-        y=names,
-        mode="markers",
-        marker={"size": 11, "color": [AFTER if row.kept else QUIET for row in improvements]},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [100 * row.high - gain for row, gain in zip(improvements, gains, strict=True)],
-            "arrayminus": [gain - 100 * row.low for row, gain in zip(improvements, gains, strict=True)],
-            "color": QUIET,
-        },
-        hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
-    )
-    axis = {"ticksuffix": " points", "zeroline": True, "zerolinecolor": QUIET}
-    return figure(title, [points], height=120 + 34 * len(names), xaxis=axis, yaxis={"autorange": "reversed"})
+    """What each lever gave, in points with 95% intervals; a kept one is coloured."""
+    rows = [
+        (
+            row.lever if row.failure == "all" else f"{row.lever}, {in_words(row.failure)}",
+            100 * (row.after - row.before),
+            100 * row.low,
+            100 * row.high,
+        )
+        for row in improvements
+    ]
+    points = _with_intervals(rows, [AFTER if row.kept else QUIET for row in improvements], "%{x:+.1f} points")
+    axis = {"ticksuffix": " points", "zeroline": True, "zerolinecolor": QUIET, "zerolinewidth": 1}
+    return figure(title, [points], 110 + 34 * len(rows), xaxis=axis, yaxis={"autorange": "reversed"})
 
 
 def training_curve(adapters: Sequence[Adapter], title: str) -> Any:
-    """Loss by optimiser step, a line for each training."""
+    """Loss by optimiser step (log scale), a line for each training."""
     import plotly.graph_objects as go
 
-    colours = dict(zip((adapter.name for adapter in adapters), (AFTER, CHAT, BEFORE), strict=False))
     lines = [
         go.Scatter(
             x=[step for step, _ in adapter.losses],
             y=[loss for _, loss in adapter.losses],
             mode="lines",
             name=adapter.name,
-            line={"color": colours.get(adapter.name, QUIET), "width": 2},
+            line={"color": (AFTER, CHAT, BEFORE, QUIET)[at % 4], "width": 2, "dash": ("solid", "dash", "dot")[at % 3]},
+            hovertemplate=f"{adapter.name}, step %{{x}}: %{{y:.4f}}<extra></extra>",
         )
-        for adapter in adapters
+        for at, adapter in enumerate(adapters)
     ]
-    axis = {"title": "loss", "type": "log"}
-    return figure(title, lines, showlegend=True, xaxis={"title": "optimiser step"}, yaxis=axis)
+    loss = {"title": "loss", "type": "log"}
+    return figure(title, lines, 340, showlegend=True, xaxis={"title": "optimiser step"}, yaxis=loss, legend={"y": -0.2})
 
 
 def dataset_mix(counts: Mapping[str, int], title: str) -> Any:
-    """Rows by kind."""
+    """Rows by kind: replayed chat, agent rows, preference pairs."""
     import plotly.graph_objects as go
 
-    names = list(counts)
-    colours = [QUIET if name.startswith("pair") else CHAT if name == "chat_replay" else AFTER for name in names]
-    bars = go.Bar(y=names, x=[counts[name] for name in names], orientation="h", marker_color=colours)
-    return figure(title, [bars], height=120 + 28 * len(names), yaxis={"autorange": "reversed"})
+    colours = [QUIET if name.startswith("pair") else CHAT if name == "chat_replay" else AFTER for name in counts]
+    bars = go.Bar(
+        y=[in_words(name) for name in counts],
+        x=list(counts.values()),
+        orientation="h",
+        marker_color=colours,
+        text=list(counts.values()),
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x} rows<extra></extra>",
+    )
+    axis = {"title": "rows", "rangemode": "tozero"}
+    return figure(title, [bars], 100 + 28 * len(counts), xaxis=axis, yaxis={"autorange": "reversed", "showgrid": False})
 
 
 def gap_by(tables: Mapping[str, PairedTable], title: str) -> Any:
-    """Agent minus chat by group, in points with 95% intervals, the widest gap first."""
+    """Agent minus chat by group (tables with first = chat), in points with 95% intervals, the widest gap first."""
+    known = sorted(((name, one) for name, one in tables.items() if one.n), key=lambda row: row[1].difference)
+    rows = [
+        (f"{in_words(name)} (n = {one.n})", 100 * one.difference, 100 * one.low, 100 * one.high) for name, one in known
+    ]
+    points = _with_intervals(rows, [BEFORE] * len(rows), "%{x:+.1f} points")
+    axis = {"ticksuffix": " points", "zeroline": True, "zerolinecolor": QUIET, "zerolinewidth": 1}
+    return figure(title, [points], 110 + 26 * len(rows), xaxis=axis, yaxis={"autorange": "reversed"})
+
+
+def in_words(name: str) -> str:
+    """A machine's name as a reader sees it: `wrong_key` is `wrong key`."""
+    return name.replace("_", " ")
+
+
+def _with_intervals(rows: Sequence[tuple[str, float, float, float]], colours: Sequence[str], said: str) -> Any:
+    """Points with uneven bars from (name, value, low, high), in one unit."""
     import plotly.graph_objects as go
 
-    rows = sorted(((name, table) for name, table in tables.items() if table.n), key=lambda row: row[1].difference)
-    points = go.Scatter(
-        x=[100 * table.difference for _, table in rows],
-        y=[f"{name} (n {table.n})" for name, table in rows],
+    return go.Scatter(
+        x=[value for _, value, _, _ in rows],
+        y=[name for name, _, _, _ in rows],
         mode="markers",
-        marker={"size": 10, "color": BEFORE},
+        marker={"size": 11, "color": list(colours)},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [100 * (table.high - table.difference) for _, table in rows],
-            "arrayminus": [100 * (table.difference - table.low) for _, table in rows],
+            "array": [high - value for _, value, _, high in rows],
+            "arrayminus": [value - low for _, value, low, _ in rows],
             "color": QUIET,
+            "thickness": 1.5,
         },
+        customdata=[[low, high] for _, _, low, high in rows],
+        hovertemplate=f"%{{y}}: {said} (%{{customdata[0]:.1f}} to %{{customdata[1]:.1f}})<extra></extra>",
     )
-    return figure(title, [points], height=110 + 26 * len(rows), xaxis={"ticksuffix": " points"})
+
+
+def _draw_offline() -> None:
+    """By hand JupyterLab draws offline only what carries its own script; under `kt run` our page brings the script."""
+    import sys
+
+    import plotly.io as pio
+
+    if "ipykernel" in sys.modules and "PLOTLY_RENDERER" not in os.environ:
+        pio.renderers.default = "plotly_mimetype" if "KT_STEP" in os.environ else "notebook"

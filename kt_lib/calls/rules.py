@@ -156,7 +156,7 @@ def _has_type(value: Any, accepted: list[Any], expected: type, item: type | None
     return first is not None and type(value) is first
 
 
-def _items_have_type(value: list[Any], answer: Any, item: type) -> bool:
+def _items_have_type(value: Any, answer: Any, item: type) -> bool:
     if type(answer) is not list:  # BFCL looks into lists only: `""` among the answers lets every item type pass
         return True
     first = next((type(element) for element in answer if element != ""), None)

@@ -123,6 +123,9 @@ def make_base(folder: Path, hidden: int = 128, layers: int = 4, seed: int = 0) -
             bos_token_id=None,
         )
     )
+    with torch.no_grad():
+        # Adapters leave embeddings alone: as small as they are made, no answer could be told from another.
+        model.model.embed_tokens.weight.mul_(25)
     model.save_pretrained(folder)
     wrapped.save_pretrained(folder)
     return folder

@@ -1,0 +1,205 @@
+"""Training for real on a tiny model: it learns, it repeats, and it says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from tiny_base import as_agent, call_of, make_base, sft_row, task
+
+from kt_lib.calls.writing import write_calls
+from kt_lib.errors import KtError, NoLocalWeights
+from kt_lib.models.embedded import packaged_base
+from kt_lib.records import ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec
+from kt_lib.release import answers
+from kt_lib.training import DpoRecipe, SftRecipe, engine, train_dpo, train_sft
+from kt_lib.weights import load, load_tokenizer, quiet, weights_digest
+
+QUICK = SftRecipe(num_train_epochs=1, learning_rate=3e-3, per_device_train_batch_size=4, seed=1)
+PREFER = DpoRecipe(num_train_epochs=2, learning_rate=2e-3, beta=0.1, seed=1, per_device_train_batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("models") / "base", hidden=64, layers=2)
+
+
+def pairs(count: int) -> list[PreferencePair]:
+    chosen = [write_calls([call_of(task(at))]) for at in range(count)]
+    return [
+        PreferencePair(
+            prompt=as_agent(task(at)).messages,
+            chosen=text,
+            rejected=text.replace('"tool"', '"action"'),
+            task_id=task(at).id,
+            basis="wrong_key",
+            evidence="answer_key",
+        )
+        for at, text in enumerate(chosen)
+    ]
+
+
+def odd_row(at: int) -> SftRow:
+    """An answer in a form that the packaged base was never taught."""
+    call = call_of(task(at)).arguments
+    answer = ChatMessage(role="assistant", content=f"{call['agent_id']}: {call['command']}")
+    return sft_row(task(at)).model_copy(update={"messages": (*as_agent(task(at)).messages, answer)})
+
+
+def test_the_packaged_base_learns_thirty_rows_to_the_letter_and_tells_every_step(tmp_path: Path) -> None:
+    base, rows, seen = packaged_base(), [odd_row(at) for at in range(30)], []
+    recipe = SftRecipe(num_train_epochs=6, learning_rate=5e-3, per_device_train_batch_size=6, seed=1)
+    adapter = train_sft(base, rows, tmp_path / "sft", recipe, lambda *told: seen.append(told))
+    with quiet():
+        asked, tokenizer = [as_agent(task(at)) for at in range(30)], load_tokenizer(base)
+        before = answers(load(base), tokenizer, asked)
+        after = answers(load(base, tmp_path / "sft"), tokenizer, asked)
+    right = [row.messages[-1].content for row in rows]
+    assert sum(a == b for a, b in zip(before, right, strict=True)) == 0
+    assert sum(a == b for a, b in zip(after, right, strict=True)) >= 28
+    assert adapter.losses[-1][1] < 0.1 < 1 < adapter.losses[0][1]
+    assert [(step, loss) for step, _, loss in seen] == list(adapter.losses)
+    assert {of for _, of, _ in seen} == {adapter.steps} == {30}
+
+
+def test_the_loss_is_on_the_answer_alone(tmp_path: Path) -> None:
+    # The prompts are noise that cannot be learned in a few steps; the answers are all the same.
+    rows = [
+        SftRow(
+            messages=(
+                ChatMessage(role="user", content=f"{at * 7919 % 1013} {at * 104729 % 997} {at * 1299709 % 991}"),
+                ChatMessage(role="assistant", content="ok"),
+            ),
+            kind="agent_call",
+            task_id=str(at),
+            basis="made up",
+        )
+        for at in range(32)
+    ]
+    recipe = QUICK.model_copy(update={"num_train_epochs": 6, "learning_rate": 1e-2})
+    assert train_sft(packaged_base(), rows, tmp_path / "a", recipe).losses[-1][1] < 0.1
+
+
+def test_the_same_rows_recipe_and_seed_give_the_same_weights(base: Path, tmp_path: Path) -> None:
+    rows = [sft_row(task(at)) for at in range(12)]
+    first = train_sft(base, rows, tmp_path / "a", QUICK)
+    again = train_sft(base, rows, tmp_path / "b", QUICK)
+    other = train_sft(base, rows, tmp_path / "c", QUICK.model_copy(update={"seed": 2}))
+    assert first.digest == again.digest == weights_digest(tmp_path / "a")
+    assert first.losses == again.losses
+    assert other.digest != first.digest
+
+
+def test_an_adapter_says_what_it_was_made_of_and_names_no_place_on_this_machine(base: Path, tmp_path: Path) -> None:
+    rows = [sft_row(task(at)) for at in range(8)]
+    adapter = train_sft(base, rows, tmp_path / "sft", QUICK)
+    assert (adapter.name, adapter.base, adapter.rows, adapter.steps) == ("sft", weights_digest(base), 8, 2)
+    assert adapter.tokens > 8 * 20
+    assert adapter.seconds > 0
+    written = (tmp_path / "sft" / "README.md").read_text() + (tmp_path / "sft" / "adapter_config.json").read_text()
+    assert engine().reason in written
+    assert adapter.digest in written
+    assert str(tmp_path) not in written
+    assert str(base.parent) not in written
+
+
+def test_dpo_starts_from_the_sft_adapter_and_learns_to_prefer(base: Path, tmp_path: Path) -> None:
+    train_sft(base, [sft_row(task(at)) for at in range(12)], tmp_path / "sft", QUICK)
+    adapter = train_dpo(base, tmp_path / "sft", pairs(12), tmp_path / "dpo", PREFER)
+    assert adapter.name == "sft+dpo"
+    assert adapter.losses[0][1] == pytest.approx(math.log(2), abs=1e-4), "the reference is where it starts from"
+    assert adapter.losses[-1][1] < 0.6
+    assert sorted(file.name for file in (tmp_path / "dpo").iterdir()) == sorted(
+        file.name for file in (tmp_path / "sft").iterdir()
+    ), "the frozen copy is not saved"
+
+
+def test_dpo_alone_starts_from_the_bare_base(base: Path, tmp_path: Path) -> None:
+    adapter = train_dpo(base, None, pairs(8), tmp_path / "dpo", PREFER)
+    assert adapter.name == "dpo"
+    assert adapter.losses[0][1] == pytest.approx(math.log(2), abs=1e-4)
+
+
+def test_native_calls_with_arguments_of_every_type_can_be_learned(base: Path, tmp_path: Path) -> None:
+    pay = ToolSpec(name="pay", parameters={"type": "object", "properties": {"amount": {"type": "integer"}}})
+    calls = [
+        ToolCall(name="pay", arguments={"amount": 12}),
+        ToolCall(name="pay", arguments={"amount": "12"}),
+        ToolCall(name="pay", arguments={"to": ["a", "b"], "note": None}),
+        ToolCall(name="list_all"),
+    ]
+    rows = [
+        SftRow(
+            messages=(
+                ChatMessage(role="user", content="pay"),
+                ChatMessage(role="assistant", tool_calls=(call,)),
+                ChatMessage(role="tool", name="pay", content="done"),
+                ChatMessage(role="assistant", content="It is done."),
+            ),
+            tools=(pay,) if at % 2 else (),
+            kind="after_result",
+            task_id=str(at),
+            basis="made up",
+        )
+        for at, call in enumerate(calls)
+    ]
+    rows += [row.model_copy(update={"messages": row.messages[:2]}) for row in rows]
+    assert train_sft(base, rows, tmp_path / "sft", QUICK).rows == 8
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_its_remedy(base: Path, tmp_path: Path) -> None:
+    rows = [sft_row(task(at)) for at in range(16)]
+    recipe = QUICK.model_copy(update={"learning_rate": 1.0, "num_train_epochs": 40})
+    poisoned = make_base(tmp_path / "poisoned", hidden=64, layers=1)
+    _poison(poisoned)
+    with pytest.raises(KtError, match="lower the learning rate"):
+        train_sft(poisoned, rows, tmp_path / "sft", recipe)
+    assert not (tmp_path / "sft").exists()
+
+
+def _poison(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if "down_proj" in name)
+    weights[name][0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_no_rows_and_no_pairs_are_told_with_a_remedy(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(KtError, match=r"no rows to train on.*raise `train_tasks`"):
+        train_sft(base, [], tmp_path / "a", QUICK)
+    with pytest.raises(KtError, match=r"no preference pairs.*`dpo_epochs` to 0"):
+        train_dpo(base, None, [], tmp_path / "b", PREFER)
+
+
+def test_a_row_longer_than_the_model_reads_is_named_not_cut(base: Path, tmp_path: Path) -> None:
+    long = sft_row(task(3))
+    long = long.model_copy(update={"messages": (ChatMessage(role="user", content="word " * 600), *long.messages[1:])})
+    with pytest.raises(KtError, match=r"train-main-3 has \d+ tokens and the model reads 512"):
+        train_sft(base, [sft_row(task(1)), long], tmp_path / "a", QUICK)
+
+
+def test_a_folder_without_weights_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NoLocalWeights, match="no safetensors"):
+        train_sft(tmp_path, [sft_row(task(1))], tmp_path / "a", QUICK)
+
+
+def test_what_quiet_sets_is_set_back(base: Path) -> None:
+    import huggingface_hub.constants as hub
+    import torch
+
+    before = hub.HF_HUB_OFFLINE, hub.HF_HUB_DISABLE_TELEMETRY, torch.get_num_threads()
+    with quiet(1):
+        assert hub.HF_HUB_OFFLINE
+        assert torch.get_num_threads() == 1
+    assert (hub.HF_HUB_OFFLINE, hub.HF_HUB_DISABLE_TELEMETRY, torch.get_num_threads()) == before
+
+
+def test_the_adapter_keeps_the_recipe_in_its_card(base: Path, tmp_path: Path) -> None:
+    train_sft(base, [sft_row(task(at)) for at in range(4)], tmp_path / "sft", QUICK)
+    config = json.loads((tmp_path / "sft" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (16, 32)
+    assert "`learning_rate`: 0.003" in (tmp_path / "sft" / "README.md").read_text()

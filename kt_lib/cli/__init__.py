@@ -1,0 +1,1 @@
+"""The commands, one module per area; `app.py` puts them together."""

@@ -9,7 +9,17 @@ from kt_lib.splits import part_of
 
 SHARES: dict[Part, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
 
+RECORDED = "recorded"
+"""Tag of tasks that came with results."""
+
 
 def own_tasks(tasks: Iterable[Task], seed: int) -> list[Task]:
-    """The tasks with their parts: all of one conversation or template go to the same part."""
-    return [task.model_copy(update={"part": part_of(task.group or task.id, SHARES, seed)}) for task in tasks]
+    """The tasks that can be put to a model, with their parts: all of one conversation or template go to the same part.
+
+    Tasks of recorded results stay out: what worked is known of them, what counts as right is not.
+    """
+    return [
+        task.model_copy(update={"part": part_of(task.group or task.id, SHARES, seed)})
+        for task in tasks
+        if RECORDED not in task.tags
+    ]

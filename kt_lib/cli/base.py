@@ -12,6 +12,7 @@ app = typer.Typer(help="The embedded base model: trained here, from generated da
 Out = Annotated[Path, typer.Option("--out", help="Folder for weights, tokenizer, template and card.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of data, order and first weights.")]
 Tokens = Annotated[int, typer.Option("--tokens", min=10_000, help="Tokens to see; 12 million take 20 to 30 minutes.")]
+Beside = Annotated[Path | None, typer.Option("--beside", help="Another training's folder to show in the card.")]
 Count = Annotated[int, typer.Option("--tasks", min=30, help="Held-out tasks to measure on.")]
 
 
@@ -21,7 +22,7 @@ def base() -> None:
 
 
 @app.command()
-def train(out: Out, seed: Seed = 1, tokens: Tokens = 12_000_000, tasks: Count = 600) -> None:
+def train(out: Out, seed: Seed = 1, tokens: Tokens = 12_000_000, tasks: Count = 600, beside: Beside = None) -> None:
     """Train a base model from nothing on one CPU thread, save it and write its card with measured scores."""
     from kt_lib.models.base_card import write_card
     from kt_lib.models.base_training import BaseRecipe, Progress, train_base
@@ -39,7 +40,7 @@ def train(out: Out, seed: Seed = 1, tokens: Tokens = 12_000_000, tasks: Count = 
             )
 
     last = train_base(recipe, out, tell)
-    card = write_card(out, recipe, last, tasks)
+    card = write_card(out, recipe, last, tasks, beside)
     typer.echo(f"{out}: {last.tokens:,} tokens in {last.seconds / 60:.1f} minutes\n{card}")
 
 

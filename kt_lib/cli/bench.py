@@ -1,0 +1,39 @@
+"""`kt bench`: the rates that matter, as ratios measured in one run."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    areas: Annotated[
+        list[str] | None, typer.Argument(metavar="[AREA]...", help="Areas to measure; all by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: {area: {figure: value}}.")] = False,
+) -> None:
+    """Measure ingest, attempts, training and the runner, each beside a bare baseline in the same run."""
+    import importlib
+    import pkgutil
+
+    import kt_lib.bench
+    from kt_lib.errors import ParameterError
+
+    known = sorted(module.name for module in pkgutil.iter_modules(kt_lib.bench.__path__))
+    chosen = areas or known
+    unknown = [area for area in chosen if area not in known]
+    if unknown:
+        raise ParameterError(f"no such area: {', '.join(unknown)}; there are {', '.join(known)}")
+    found: dict[str, dict[str, float]] = {}
+    for area in chosen:
+        typer.echo(f"{area} ...", err=True)
+        figures = importlib.import_module(f"kt_lib.bench.{area}").measure()
+        found[area] = {name: round(float(value), 4) for name, value in figures.items()}
+        if not as_json:
+            typer.echo(area)
+            for name, value in found[area].items():
+                typer.echo(f"  {name:32} {value:12,.3f}")
+    if as_json:
+        typer.echo(json.dumps(found))

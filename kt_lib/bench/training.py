@@ -19,7 +19,7 @@ _LEARNING_RATE = 2e-3
 _BATCH = 16
 
 
-def measure(rows: int = 480, rounds: int = 2) -> dict[str, float]:
+def measure(rows: int = 320, rounds: int = 2) -> dict[str, float]:
     """Tokens/s of SFT (padding not counted), peak memory in MB, and the loss on all rows after one epoch.
 
     Bare means: TRL's `SFTTrainer` on the packaged base with the same LoRA, learning rate, batch, threads and rows,

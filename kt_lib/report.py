@@ -1,91 +1,294 @@
-"""The report: `report.json` and its twin `report.html`, one page that opens anywhere without a network."""
+"""The report's figures as one JSON value, each computed here from the run's records; the page shows just these."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kt_lib.artifacts import write_whole
-from kt_lib.difference import failure_changes, pair, table
-from kt_lib.figures import (
-    dataset_mix,
-    failure_classes,
-    lever_ladder,
-    paired_matrix,
-    rates_with_intervals,
-    training_curve,
-)
-from kt_lib.history import StepRecord
-from kt_lib.pages import write_page
-from kt_lib.records import Attempt, Rate, Task
-from kt_lib.report_data import Evidence, cases, summary
+from kt_lib.difference import by, cells, failure_changes, pair, rate, table
+from kt_lib.records import Difference, PairedTable, Rate, Score, Task, Verdict
+from kt_lib.report_data import ReportData
+from kt_lib.report_goals import Measured, before_and_after, goals, right_calls, transferred
+from kt_lib.showing import shown
+
+Json = dict[str, Any]
 
 
-def evidence_of(steps: Sequence[StepRecord], tasks: Iterable[Task], before: Iterable[Attempt], **made: Any) -> Evidence:
-    """Everything the report is made of: the records, and what the steps before said in their metrics.
+def report_text(data: ReportData) -> str:
+    """`report.json`."""
+    return json.dumps(report_json(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
-    `made` holds what a skipped step may not have written (`Evidence` names it); the reasons are kept.
+
+def report_json(data: ReportData) -> Json:
+    """Every figure of the report.
+
+    Rates are `{value, low, high, n, errors}` in 0..1 with 95% Wilson intervals; gaps are chat minus agent, gains after
+    minus before, each with Newcombe's paired interval and McNemar's mid-p. *Before* and *after* share prompt, protocol
+    and unconstrained decoding; *after* is the promoted version and null where there is none, with the reason in
+    `after`. A candidate that was not promoted has its figures in `candidate`.
     """
-    metrics = {record.notebook: record.metrics for record in steps}
-    skipped = [f"{record.notebook}: {record.reason}" for record in steps if record.status == "skipped"]
-    return Evidence(
-        tasks=tuple(tasks),
-        before=tuple(before),
-        **{name: tuple(records) for name, records in made.items()},
-        candidate=metrics.get("09_evaluate", {}).get("candidate"),
-        mix=metrics.get("07_datasets", {}).get("mix") or {},
-        leakage=metrics.get("07_datasets", {}).get("leakage") or {},
-        ingest=metrics.get("01_ingest", {}).get("totals") or {},
-        steps={
-            record.notebook: {
-                "seconds": round(record.seconds, 2),
-                "cpu_seconds": round(record.cpu_seconds, 2),
-                "status": record.status,
-                "reason": record.reason,
-            }
-            for record in steps
+    sides = Sides(data)
+    promoted, trained = data.after.status == "promoted", sides.trained()
+    after = trained if promoted else dict.fromkeys(trained)
+    return {
+        "title": shown(data.title, 300),
+        "run": data.run,
+        "created": data.created,
+        "verdict": sentence(data, sides),
+        "chat_success": measured(sides.before.first),
+        "agent_success_before": measured(sides.before.second),
+        "agent_success_after": after["agent_success"],
+        "malformed_before": measured(rate(sides.agent.values(), "malformed")),
+        "malformed_after": after["malformed"],
+        "chat_success_after": after["chat_success"],
+        "gap_before": gap(sides.before),
+        "gap_after": after["gap"],
+        "gain": after["gain"],
+        "after": {"status": data.after.status, "reason": shown(data.after.reason), "variant": data.after.variant},
+        "candidate": trained if data.after.status == "candidate" else None,
+        "paired": {"before": four(sides.before), "after": four(sides.after) if promoted and sides.after else None},
+        "not_counted": {
+            name: count for name, count in cells(data.before).items() if name in ("unverified", "incomplete")
         },
-        why_no_after="; ".join(skipped),
+        "transferred": measured(sides.transferred) if sides.transferred else None,
+        "failures": failures(data, sides),
+        "guards": [verdict(one) for one in data.verdicts if one.suite != "target"],
+        "target": next((verdict(one) for one in data.verdicts if one.suite == "target"), None),
+        "levers": levers(data),
+        "variants": variants(data.scores),
+        "by_category": groups(data, sides, "category"),
+        "by_novelty": groups(data, sides, "novelty"),
+        "by_role": groups(data, sides, "role"),
+        "by_tool": groups(data, sides, "tool"),
+        "goals": [one.model_dump(mode="json") for one in goals(sides.measured(data))],
+        "dataset": dataset(data),
+        "training": [one.model_dump(mode="json", exclude={"folder"}) for one in data.adapters],
+        "versions": [one.model_dump(mode="json", exclude={"scores", "verdicts"}) for one in data.versions],
+        "parameters": {one.notebook: _plain(one.parameters) for one in data.steps},
+        "steps": steps(data),
+        "seconds": {one.notebook: one.seconds for one in data.steps},
+        "cpu_seconds": {one.notebook: one.cpu_seconds for one in data.steps},
+    }
+
+
+class Sides:
+    """The sides that are compared: chat and agent before, agent and chat after, all on the same held-out tasks."""
+
+    def __init__(self, data: ReportData) -> None:
+        self.tasks: Mapping[str, Task] = {task.id: task for task in data.tasks}
+        self.chat = {one.task_id: one.chat for one in data.before}
+        self.agent = {one.task_id: one.agent for one in data.before}
+        self.new_agent = {one.task_id: one for one in data.after.agent}
+        self.new_chat = {one.task_id: one for one in data.after.chat}
+        self.before = table(data.before)
+        # Against the chat of before: what training did to the chat is a guard, and must not close the gap by itself.
+        self.after = before_and_after(self.chat, self.new_agent) if self.new_agent else None
+        self.gain = before_and_after(self.agent, self.new_agent) if self.new_agent else None
+        self.pool = [one.task_id for one in data.before if one.cell == "chat_only"]
+        self.transferred = transferred(self.pool, self.new_agent) if self.new_agent else None
+
+    def trained(self) -> Json:
+        """The trained model's figures; null each where there is none."""
+        own = before_and_after(self.new_chat, self.new_agent) if self.new_chat and self.new_agent else None
+        return {
+            "agent_success": measured(rate(self.new_agent.values())) if self.new_agent else None,
+            "malformed": measured(rate(self.new_agent.values(), "malformed")) if self.new_agent else None,
+            "chat_success": measured(rate(self.new_chat.values())) if self.new_chat else None,
+            "gap": gap(self.after) if self.after else None,
+            "gap_to_own_chat": gap(own) if own else None,
+            "gain": gain(self.gain) if self.gain else None,
+            "paired": four(self.after) if self.after else None,
+        }
+
+    def measured(self, data: ReportData) -> Measured:
+        """What the goals are judged on: the promoted version, or the base where none was promoted."""
+        promoted = data.after.status == "promoted"
+        agent = self.new_agent if promoted else self.agent
+        simple = {name: one for name, one in self.agent.items() if self.tasks[name].difficulty <= 2}
+        return Measured(
+            agent=rate(agent.values()),
+            calls=right_calls(list(agent.values()), self.tasks),
+            malformed=rate(agent.values(), "malformed"),
+            gap=self.after if promoted else self.before,
+            transferred=self.transferred if promoted else None,
+            failures=self.gain if promoted else None,
+            simple_failures=before_and_after(simple, self.new_agent) if promoted else None,
+            guards=tuple(one for one in data.verdicts if one.suite != "target") if promoted else (),
+        )
+
+
+# --- the verdict in words --------------------------------------------------------------------------------------------
+
+
+def sentence(data: ReportData, sides: Sides) -> str:
+    """The verdict in one or two sentences."""
+    before = sides.before
+    if before.n == 0:
+        waiting = sum(one.cell == "unverified" for one in data.before)
+        why = f": {waiting} tasks have no independent evidence of what is right" if waiting else ""
+        return f"Nothing can be said yet, for no held-out task was scored{why}."
+    start = f"On {before.n} held-out tasks the chat is right in {_percent(before.first)}"
+    if not sides.new_agent or sides.after is None:
+        return (
+            f"{start} and the agent in {_percent(before.second)}, a gap of {_points(-before.difference)} points."
+            f" There is no after: {shown(data.after.reason)}."
+        )
+    agent = rate(sides.new_agent.values())
+    who = "the agent went" if data.after.status == "promoted" else "the candidate, which was not promoted, goes"
+    return (
+        f"{start}; {who} from {_percent(before.second)} to {_percent(agent)},"
+        f" and the gap from {_points(-before.difference)} points to {_points(-sides.after.difference)}."
     )
 
 
-def write_report(folder: Path, evidence: Evidence, title: str, pages: Mapping[str, str], run: str) -> dict[str, Any]:
-    """Writes `report.json` and `report.html` below `folder`; gives the JSON value.
-
-    `pages` holds the page of each step, relative to where the report will stand.
-    """
-    said = summary(evidence)
-    write_whole(folder / "report.json", json.dumps(said, indent=1, ensure_ascii=False))
-    drawn = figures(evidence, said)
-    values = {"title": title, "said": said, "cases": cases(evidence), "pages": pages, "run": run}
-    write_page(folder / "report.html", "report.html.j2", drawn, **values)
-    return said
+def _percent(one: Rate) -> str:
+    return f"{100 * one.value:.1f}%" if one.value is not None else "no measured share"
 
 
-def figures(evidence: Evidence, said: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures by the name of their slot, as plotly's JSON values."""
-    main = {task.id for task in evidence.tasks if task.part == "test" and task.kind == "main"}
-    before = [row for row in evidence.before if row.task_id in main]
-    after = [row for row in evidence.after if row.lever == evidence.candidate and row.task_id in main]
-    chat, agent = ([row for row in before if row.mode == mode] for mode in ("chat", "agent"))
-    new_chat, new_agent = ([row for row in after if row.mode == mode] for mode in ("chat", "agent"))
-    drawn = {
-        "matrix-before": paired_matrix(table(pair(chat, agent)), "Before"),
-        "failures": failure_classes(failure_changes(agent, new_agent), "Failures of the agent, before and after"),
+def _points(value: float) -> str:
+    return f"{100 * value:.1f}".replace("-", "\u2212")
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def measured(one: Rate) -> Json:
+    """A rate with its interval."""
+    return one.model_dump(mode="json")
+
+
+def gap(paired: PairedTable) -> Json:
+    """First minus second (chat minus agent): positive where the agent falls behind."""
+    if paired.n == 0:
+        return {"value": None, "low": None, "high": None, "n": 0, "p_value": None}
+    known = {"low": -paired.high, "high": -paired.low, "n": paired.n, "p_value": paired.p_value}
+    return {"value": -paired.difference + 0.0, **known}
+
+
+def gain(paired: PairedTable) -> Json:
+    """Second minus first (after minus before)."""
+    known = {"low": paired.low, "high": paired.high, "n": paired.n, "p_value": paired.p_value}
+    return {"value": paired.difference, **known}
+
+
+def four(paired: PairedTable) -> dict[str, int]:
+    """The paired matrix with first = chat, second = agent."""
+    return {
+        "both": paired.both,
+        "chat_only": paired.first_only,
+        "agent_only": paired.second_only,
+        "neither": paired.neither,
     }
-    if new_chat and new_agent:
-        drawn["matrix-after"] = paired_matrix(table(pair(new_chat, new_agent)), "After")
-    if evidence.improvements:
-        drawn["levers"] = lever_ladder(
-            [row for row in evidence.improvements if row.failure == "all"], "Gain on dev tasks, in points"
-        )
-    if said["held_out"]:
-        rates = {row["variant"]: Rate(**{k: v for k, v in row.items() if k != "variant"}) for row in said["held_out"]}
-        drawn["variants"] = rates_with_intervals(rates, "Agent success on the same held-out tasks")
-    if evidence.adapters:
-        drawn["curve"] = training_curve(evidence.adapters, "Loss by step")
-    if evidence.mix:
-        drawn["mix"] = dataset_mix(evidence.mix, "What the model learned from")
-    return {name: json.loads(figure.to_json()) for name, figure in drawn.items()}
+
+
+def failures(data: ReportData, sides: Sides) -> list[Json]:
+    """Failure classes of the agent, most frequent before first; `after` is null where there is no after."""
+    changes = failure_changes(sides.agent.values(), sides.new_agent.values())
+    return [
+        {"failure": shown(name, 100), "before": before, "after": after if data.after.agent else None}
+        for name, (before, after) in changes.items()
+    ]
+
+
+def verdict(one: Verdict) -> Json:
+    """A verdict with rates before and after; the difference is after minus before."""
+    known = one.model_dump(mode="json", exclude={"table", "reason"})
+    paired = one.table
+    return known | gain(paired) | {
+        "difference": paired.difference,
+        "before": measured(paired.first),
+        "after": measured(paired.second),
+        "reason": shown(one.reason, 400),
+    }  # fmt: skip
+
+
+def levers(data: ReportData) -> list[Json]:
+    """What each lever gave on dev tasks: over all of them first, then by failure class."""
+    rows = sorted(data.improvements, key=lambda one: one.failure != "all")
+    return [
+        one.model_dump(mode="json", exclude={"reason"})
+        | {"difference": one.after - one.before, "reason": shown(one.reason, 400), "tasks": "dev"}
+        for one in rows
+    ]
+
+
+def variants(scores: Sequence[Score]) -> list[Json]:
+    """Every variant on the same held-out tasks: success and malformed as an agent, success in chat."""
+    found: dict[str, Json] = {}
+    wanted = {
+        ("agent", "success"): "agent_success",
+        ("agent", "malformed"): "malformed",
+        ("chat", "success"): "chat_success",
+    }
+    for one in scores:
+        name = wanted.get((one.mode, one.metric))
+        if one.suite == "main" and name:
+            empty = dict.fromkeys(wanted.values())
+            found.setdefault(one.variant, {"variant": shown(one.variant, 100), **empty})[name] = measured(one.rate)
+    return list(found.values())
+
+
+def groups(data: ReportData, sides: Sides, key: str) -> list[Json]:
+    """Chat, agent before and after by group of tasks, the widest gap before first."""
+    found = []
+    after = _after_differences(data, sides)
+    later = by(after, data.tasks, key) if after else {}
+    for name, paired in by(data.before, data.tasks, key).items():
+        if paired.n and name != "(none)":
+            new = later[name].second if name in later and later[name].n else None
+            found.append(
+                {
+                    "group": shown(name, 100),
+                    "n": paired.n,
+                    "chat": measured(paired.first),
+                    "agent_before": measured(paired.second),
+                    "agent_after": measured(new) if new else None,
+                    "gap_before": gap(paired),
+                }
+            )
+    return sorted(found, key=lambda row: -row["gap_before"]["value"])
+
+
+def _after_differences(data: ReportData, sides: Sides) -> list[Difference]:
+    """The chat of before against the agent of after, where both ran."""
+    shared = [task for task in sides.chat if task in sides.new_agent]
+    return pair((sides.chat[task] for task in shared), (sides.new_agent[task] for task in shared)) if shared else []
+
+
+def dataset(data: ReportData) -> Json:
+    """Rows and pairs by kind, how many tasks they came from, and the leakage that was measured."""
+    held = data.leakage
+    leakage = held.model_dump(mode="json", exclude={"leaks"}) | {"leaks": len(held.leaks)} if held else None
+    return {
+        "rows": {shown(name, 100): count for name, count in data.rows.items()},
+        "pairs": {shown(name, 100): count for name, count in data.pairs.items()},
+        "examples": data.examples,
+        "train_tasks": data.train_tasks,
+        "train_chat_right": data.train_chat_right,
+        "tasks": data.task_counts,
+        "leakage": leakage,
+    }
+
+
+def steps(data: ReportData) -> Json:
+    """Seconds of each step; a step that an earlier run made says so."""
+    return {
+        one.notebook: {
+            "seconds": one.seconds,
+            "cpu_seconds": one.cpu_seconds,
+            "status": "reused" if one.status == "finished" and one.run != data.run else one.status,
+            "reason": shown(one.reason, 400),
+            "page": data.pages.get(one.notebook),
+        }
+        for one in data.steps
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value with its texts made fit to be shown."""
+    if isinstance(value, str):
+        return shown(value, 400)
+    if isinstance(value, Mapping):
+        return {shown(str(key), 100): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,196 +1,205 @@
-"""What the report says, as one JSON value: every figure computed here from the run's artifacts, none typed in."""
+"""What a report is made of: everything the steps of a run wrote, gathered into one value."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from kt_lib.difference import by, failure_changes, pair, rate, table
-from kt_lib.gate import paired_table
-from kt_lib.goals import goals
-from kt_lib.pages import shown
+from pydantic import JsonValue
+
+from kt_lib.difference import pair
+from kt_lib.history import StepRecord
+from kt_lib.leakage import LeakageReport
 from kt_lib.records import (
     Adapter,
     Attempt,
     Difference,
+    Example,
     Improvement,
     ModelVersion,
-    PairedTable,
-    Rate,
+    PreferencePair,
+    Profile,
     Record,
     Score,
+    SftRow,
     Task,
     Verdict,
 )
+from kt_lib.runs import Step
 
-CASES = 10
+ARTIFACTS = (
+    "tasks",
+    "attempts",
+    "examples",
+    "improvements",
+    "profiles",
+    "sft_rows",
+    "preference_pairs",
+    "leakage",
+    "adapters",
+    "attempts_after",
+    "scores",
+    "verdicts",
+    "versions",
+)
+"""What `gather` reads. The report's notebook asks `step.has` for each by name, for the plan reads names from there."""
+
+AfterStatus = Literal["promoted", "candidate", "absent"]
 
 
-class Evidence(Record):
-    """Everything a report is made of; what a skipped step did not write is empty."""
+class After(Record):
+    """The trained model's side of the comparison."""
 
-    tasks: tuple[Task, ...]
-    """Every task."""
-    before: tuple[Attempt, ...]
-    """Attempts of the base, in chat and as an agent."""
-    after: tuple[Attempt, ...] = ()
-    """Attempts after training and with levers on held-out tasks."""
-    candidate: str | None = None
-    """The variant of `after` that was put to the gate."""
+    status: AfterStatus = "absent"
+    """promoted: what people get; candidate: evaluated and not promoted; absent: nothing was trained or evaluated."""
+    reason: str = "nothing was trained in this run"
+    """Why not promoted, or why there is none, in words."""
+    variant: str = ""
+    """`sft`, `sft+dpo`, as in `Attempt.lever`."""
+    agent: tuple[Attempt, ...] = ()
+    """Its attempts as an agent on held-out tasks: same prompt, protocol and unconstrained decoding as before."""
+    chat: tuple[Attempt, ...] = ()
+    """Its attempts in chat on the same tasks."""
+
+
+class ReportData(Record):
+    """Everything a report shows; what was never written is empty."""
+
+    title: str
+    """Title of the page."""
+    run: str = ""
+    """Run id."""
+    created: float | None = None
+    """When the last step ended, in seconds since the epoch."""
+    tasks: tuple[Task, ...] = ()
+    """Held-out main tasks: the ones every headline figure is about."""
+    task_counts: dict[str, dict[str, int]] = {}
+    """Tasks by part and kind."""
+    before: tuple[Difference, ...] = ()
+    """Chat against agent on those tasks, before any change."""
+    after: After = After()
+    """The same tasks after training."""
     improvements: tuple[Improvement, ...] = ()
-    """What the levers gave on dev tasks."""
+    """What each lever gave on dev tasks."""
+    profile: Profile | None = None
+    """What of the levers was kept."""
     scores: tuple[Score, ...] = ()
-    """Scores by variant."""
+    """Rates of every variant on the held-out suites."""
     verdicts: tuple[Verdict, ...] = ()
     """The gate's verdicts."""
+    versions: tuple[ModelVersion, ...] = ()
+    """Versions made in this run."""
     adapters: tuple[Adapter, ...] = ()
     """Trainings."""
-    versions: tuple[ModelVersion, ...] = ()
-    """The version made in this run."""
-    mix: dict[str, int] = {}
-    """Training rows by kind."""
-    leakage: dict[str, Any] = {}
-    """The leakage report."""
-    ingest: dict[str, Any] = {}
-    """Totals of the ingest."""
-    steps: dict[str, dict[str, Any]] = {}
-    """seconds, cpu_seconds, status and reason by step."""
-    why_no_after: str = ""
-    """Why there is no after, where there is none."""
+    rows: dict[str, int] = {}
+    """SFT rows by kind."""
+    pairs: dict[str, int] = {}
+    """Preference pairs by the failure they fix."""
+    examples: int = 0
+    """Verified examples."""
+    train_chat_right: int | None = None
+    """Training tasks that the base gets right in chat."""
+    train_tasks: int = 0
+    """Training tasks."""
+    leakage: LeakageReport | None = None
+    """What was held against what before training."""
+    steps: tuple[StepRecord, ...] = ()
+    """The run's steps with their parameters, metrics and times."""
+    pages: dict[str, str] = {}
+    """Page of each step, relative to the outputs folder."""
+
+    def metric(self, notebook: str, name: str) -> JsonValue:
+        """A metric of a step; None where there is none."""
+        return next((step.metrics.get(name) for step in self.steps if step.notebook == notebook), None)
 
 
-def summary(evidence: Evidence) -> dict[str, Any]:
-    """The report as JSON: rates `{value, low, high, n}`, paired tables, levers, guards, versions, seconds.
-
-    *Before* and *after* share prompt, protocol and unconstrained decoding; *after* is the promoted version, or the
-    candidate that the gate refused (`after_is` says which). Absent figures are null.
+def gather(step: Step[Any]) -> ReportData:
+    """What the steps before the report's wrote. A step that was skipped, or that a runbook leaves out, leaves its part
+    empty; the reason is kept. ArtifactError where an artifact that should be whole is not.
     """
-    main = {task.id for task in evidence.tasks if task.part == "test" and task.kind == "main"}
-    chat = [row for row in evidence.before if row.mode == "chat" and row.task_id in main]
-    agent = [row for row in evidence.before if row.mode == "agent" and row.task_id in main]
-    new = [row for row in evidence.after if row.lever == evidence.candidate and row.task_id in main]
-    new_agent, new_chat = ([row for row in new if row.mode == mode] for mode in ("agent", "chat"))
-    first = pair(chat, agent)
-    second = pair(new_chat, new_agent) if new_agent and new_chat else []
-    promoted = any(version.promoted for version in evidence.versions)
-    return {
-        "chat_success": plain(rate(chat)),
-        "agent_success_before": plain(rate(agent)),
-        "agent_success_after": plain(rate(new_agent)) if new_agent else None,
-        "malformed_before": plain(rate(agent, "malformed")),
-        "malformed_after": plain(rate(new_agent, "malformed")) if new_agent else None,
-        "chat_success_after": plain(rate(new_chat)) if new_chat else None,
-        "gap_before": gap(table(first)),
-        "gap_after": gap(table(second)) if second else None,
-        "gain": gap(paired_table(agent, new_agent)) if new_agent else None,
-        "after_is": ("promoted version" if promoted else "candidate, not promoted") if new_agent else None,
-        "why_no_after": evidence.why_no_after,
-        "paired": {"before": cells(table(first)), "after": cells(table(second)) if second else None},
-        "unverified": sum(row.cell == "unverified" for row in first),
-        "failures": {name: list(pair_) for name, pair_ in failure_changes(agent, new_agent).items()},
-        "guards": [guard_row(row) for row in evidence.verdicts if row.suite != "target"],
-        "target": [guard_row(row) for row in evidence.verdicts if row.suite == "target"],
-        "levers": [row.model_dump() | {"reason": shown(row.reason)} for row in evidence.improvements],
-        "held_out": held_out(evidence.scores),
-        "by_tool": groups(first, evidence.tasks, "tool"),
-        "by_novelty": novelty(evidence.scores, evidence.candidate),
-        "dataset": evidence.mix,
-        "leakage": evidence.leakage,
-        "ingest": evidence.ingest,
-        "adapters": [row.model_dump(exclude={"losses"}) for row in evidence.adapters],
-        "versions": [row.model_dump(exclude={"scores", "verdicts"}) for row in evidence.versions],
-        "goals": goals(rate(agent), rate(new_agent), table(first), table(second) if second else None,
-                       rate(agent, "malformed"), rate(new_agent, "malformed"), evidence.verdicts),
-        "steps": evidence.steps,
-        "seconds": {name: step["seconds"] for name, step in evidence.steps.items()},
-        "cpu_seconds": {name: step["cpu_seconds"] for name, step in evidence.steps.items()},
-    }  # fmt: skip
+    tasks = _read(step, "tasks", Task)
+    held_out = tuple(task for task in tasks if task.part == "test" and task.kind == "main")
+    attempts = _read(step, "attempts", Attempt)
+    steps = step.steps()
+    versions = _read(step, "versions", ModelVersion)
+    leakage = _read(step, "leakage", LeakageReport)
+    profiles = _read(step, "profiles", Profile)
+    train = {task.id for task in tasks if task.part == "train"}
+    right = {one.task_id for one in attempts if one.mode == "chat" and one.outcome == "correct"}
+    return ReportData(
+        title=str(getattr(step.params, "title", "Report")),
+        run=step.run_id,
+        created=max((one.finished for one in steps), default=None),
+        tasks=held_out,
+        task_counts=_counted(tasks),
+        before=_before(held_out, attempts),
+        after=_after(step, held_out, steps, versions),
+        improvements=_read(step, "improvements", Improvement),
+        profile=profiles[-1] if profiles else None,
+        scores=_read(step, "scores", Score),
+        verdicts=_read(step, "verdicts", Verdict),
+        versions=versions,
+        adapters=_read(step, "adapters", Adapter),
+        rows=dict(Counter(row.kind for row in _read(step, "sft_rows", SftRow)).most_common()),
+        pairs=dict(Counter(one.basis for one in _read(step, "preference_pairs", PreferencePair)).most_common()),
+        examples=len(_read(step, "examples", Example)),
+        train_chat_right=len(train & right) if attempts else None,
+        train_tasks=len(train),
+        leakage=leakage[-1] if leakage else None,
+        steps=steps,
+        pages=step.pages(),
+    )
 
 
-def plain(measured: Rate) -> dict[str, Any]:
-    """A rate as JSON."""
-    return measured.model_dump()
+def _read(step: Step[Any], name: str, type_: type[Any]) -> tuple[Any, ...]:
+    return tuple(step.read(name, type_)) if step.has(name) else ()
 
 
-def gap(paired: PairedTable) -> dict[str, Any]:
-    """Second minus first with its interval: for chat and agent, the gap is negative where the agent falls behind."""
-    return {
-        "value": paired.difference,
-        "low": paired.low,
-        "high": paired.high,
-        "n": paired.n,
-        "p_value": paired.p_value,
-    }
+def _counted(tasks: tuple[Task, ...]) -> dict[str, dict[str, int]]:
+    found = Counter((task.part, task.kind) for task in tasks)
+    counts: dict[str, dict[str, int]] = {}
+    for (part, kind), count in sorted(found.items()):
+        counts.setdefault(part, {})[kind] = count
+    return counts
 
 
-def cells(paired: PairedTable) -> dict[str, int]:
-    """The four cells by name; first = chat, second = agent."""
-    return {
-        "both": paired.both,
-        "chat_only": paired.first_only,
-        "agent_only": paired.second_only,
-        "neither": paired.neither,
-    }
+def _before(held_out: tuple[Task, ...], attempts: tuple[Attempt, ...]) -> tuple[Difference, ...]:
+    ids = {task.id for task in held_out}
+    ours = [one for one in attempts if one.task_id in ids and one.lever == "none"]
+    return tuple(pair((one for one in ours if one.mode == "chat"), (one for one in ours if one.mode == "agent")))
 
 
-def guard_row(row: Verdict) -> dict[str, Any]:
-    """A verdict as JSON, with base and candidate rates."""
-    known = row.model_dump(exclude={"table"})
-    return known | {
-        "n": row.table.n,
-        "before": plain(row.table.first),
-        "after": plain(row.table.second),
-        "difference": row.table.difference,
-        "low": row.table.low,
-        "high": row.table.high,
-        "reason": shown(row.reason),
-    }
+def _after(
+    step: Step[Any], held_out: tuple[Task, ...], steps: tuple[StepRecord, ...], versions: tuple[ModelVersion, ...]
+) -> After:
+    attempts = _read(step, "attempts_after", Attempt)
+    metrics: Mapping[str, Mapping[str, JsonValue]] = {one.notebook: one.metrics for one in steps}
+    variant = str(metrics.get("09_evaluate", {}).get("candidate") or _variant(step, versions))
+    ids = {task.id for task in held_out}
+    ours = [one for one in attempts if one.lever == variant and one.task_id in ids]
+    if not ours:
+        skipped = [one for one in steps if one.status == "skipped"]
+        return After(reason=skipped[0].reason or "the training step was skipped") if skipped else After()
+    released = metrics.get("10_release", {})
+    champion = released.get("champion", versions[-1].version if versions and versions[-1].promoted else None)
+    promoted = bool(versions) and versions[-1].promoted and champion == versions[-1].version
+    if promoted:
+        reason = versions[-1].reason
+    elif versions and versions[-1].promoted:
+        reason = f"the gate lets {versions[-1].version} through, but the run was told not to promote it"
+    else:
+        reason = versions[-1].reason if versions else "no version was made of it"
+    return After(
+        status="promoted" if promoted else "candidate",
+        reason=reason,
+        variant=variant,
+        agent=tuple(one for one in ours if one.mode == "agent"),
+        chat=tuple(one for one in ours if one.mode == "chat"),
+    )
 
 
-def held_out(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    """Success of every variant as an agent on the same held-out tasks."""
-    return [
-        {"variant": row.variant, **plain(row.rate)}
-        for row in scores
-        if (row.mode, row.suite, row.metric) == ("agent", "main", "success")
-    ]
-
-
-def novelty(scores: Sequence[Score], candidate: str | None) -> list[dict[str, Any]]:
-    """Agent success by what was never seen: the frame, the phrase or both; names never were."""
-    return [
-        {"variant": row.variant, "novelty": row.suite.removeprefix("main/"), **plain(row.rate)}
-        for row in scores
-        if row.mode == "agent" and row.metric == "success" and row.suite.startswith("main/")
-        and row.variant in ("base", candidate)
-    ]  # fmt: skip
-
-
-def groups(differences: Sequence[Difference], tasks: Sequence[Task], key: str) -> dict[str, dict[str, Any]]:
-    """The gap before by group."""
-    return {name: gap(found) for name, found in by(differences, tasks, key).items()}
-
-
-def cases(evidence: Evidence) -> list[dict[str, str]]:
-    """One case of each failure class of the agent before, side by side: asked, chat, before, after."""
-    tasks: Mapping[str, Task] = {task.id: task for task in evidence.tasks}
-    chat = {row.task_id: row for row in evidence.before if row.mode == "chat"}
-    after = {row.task_id: row for row in evidence.after if row.lever == evidence.candidate and row.mode == "agent"}
-    found: dict[str, dict[str, str]] = {}
-    for row in evidence.before:
-        task = tasks.get(row.task_id)
-        if row.mode != "agent" or not row.failure or not task or task.part != "test" or task.kind != "main":
-            continue
-        new = after.get(row.task_id)
-        if row.failure not in found or (
-            found[row.failure]["after_outcome"] != "correct" and new and new.outcome == "correct"
-        ):
-            found[row.failure] = {
-                "failure": row.failure,
-                "asked": shown("\n".join(message.content for message in task.messages if message.role == "user")),
-                "chat": shown(chat[row.task_id].output) if row.task_id in chat else "",
-                "before": shown(row.output),
-                "after": shown(new.output) if new else "",
-                "after_outcome": new.outcome if new else "",
-            }
-    return list(found.values())[:CASES]
+def _variant(step: Step[Any], versions: tuple[ModelVersion, ...]) -> str:
+    """The newest version's training, by its adapter's digest."""
+    names = {adapter.digest: adapter.name for adapter in _read(step, "adapters", Adapter)}
+    return names.get(versions[-1].adapter, "") if versions else ""

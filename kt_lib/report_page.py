@@ -1,0 +1,249 @@
+"""The report as a page: one file without scripts, drawn with HTML, CSS and SVG, readable in light, in dark and on paper."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kt_lib.calls.failures import DESCRIPTIONS
+from kt_lib.difference import failure_counts
+from kt_lib.figures import in_words
+from kt_lib.pages import policy, stylesheet
+from kt_lib.records import AcceptedCall, Adapter, Attempt, Record, Task
+from kt_lib.report import Sides, report_json
+from kt_lib.report_data import ReportData
+from kt_lib.showing import shown
+
+MOST_CASES = 12
+_LONGEST = 900
+_OUTCOMES = {
+    "correct": "right",
+    "wrong": "wrong",
+    "abstained": "no call",
+    "malformed": "malformed",
+    "error": "did not run",
+    "unverified": "not scored",
+}
+
+
+def report_html(data: ReportData) -> str:
+    """The report as one self-contained page that asks nothing of any network and runs no script.
+
+    Every text that came from data is redacted, made visible and escaped; `report_json` computes every figure.
+    """
+    said = report_json(data)
+    return str(
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            said=said,
+            css=stylesheet() + stylesheet("report.css"),
+            policy=policy(),
+            cases=cases(data),
+            curves=[curve(one) for one in data.adapters if one.losses],
+            reach=_reach(said["levers"]),
+            funnel=_funnel(said["dataset"]),
+            profile=data.profile,
+            descriptions=DESCRIPTIONS,
+        )
+    )
+
+
+@functools.cache
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("kt_lib", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "pct": percent,
+        "pts": points,
+        "words": in_words,
+        "when": when,
+        "took": took,
+        "brief": brief,
+        "p": p_value,
+        "outcome": lambda name: _OUTCOMES.get(name, name),
+    }
+    return environment
+
+
+# --- numbers in words ------------------------------------------------------------------------------------------------
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as `92.3%`; a dash where nothing was measured."""
+    return "\u2013" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def points(value: float | None, sign: bool = False) -> str:
+    """A difference of shares in points, with a true minus sign."""
+    if value is None:
+        return "\u2013"
+    text = f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}"
+    return "0.0" if text in ("-0.0", "+0.0") else text.replace("-", "\u2212")
+
+
+def p_value(value: float | None) -> str:
+    """A p-value with two digits, never as zero."""
+    if value is None:
+        return "\u2013"
+    return "< 0.0001" if value < 0.0001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def when(seconds: float | None) -> str:
+    """A moment, in UTC."""
+    if seconds is None:
+        return ""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
+
+
+def took(seconds: float) -> str:
+    """A duration."""
+    return f"{seconds:.1f} s" if seconds < 90 else f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+
+
+def brief(digest: str) -> str:
+    """A digest short enough to compare by eye."""
+    name, colon, digits = digest.rpartition(":")
+    return f"{name}{colon}{digits[:12]}" if len(digits) > 16 else digest
+
+
+# --- what the figures alone do not say -------------------------------------------------------------------------------
+
+
+class Side(Record):
+    """One answer in a case."""
+
+    who: str
+    """chat, agent before, agent after."""
+    kind: str
+    """chat, before or after: its colour."""
+    text: str
+    """The answer."""
+    outcome: str
+    """The checker's verdict."""
+    detail: str = ""
+    """What was wrong."""
+
+
+class Case(Record):
+    """A task with the answers to it, side by side."""
+
+    failure: str
+    """Failure class of the agent before."""
+    count: int
+    """Attempts in this class."""
+    asked: tuple[tuple[str, str], ...]
+    """The conversation: (role, text)."""
+    due: tuple[str, ...]
+    """The accepted calls."""
+    sides: tuple[Side, ...]
+    """The answers."""
+
+
+def cases(data: ReportData) -> list[Case]:
+    """One case for each failure class of the agent before, most frequent first.
+
+    Of a class the first is shown that the chat gets right and training mended; otherwise the first there is.
+    """
+    sides = Sides(data)
+    counts = failure_counts(sides.agent.values())
+    found = []
+    for failure in list(counts)[:MOST_CASES]:
+        members = [name for name, one in sides.agent.items() if one.failure == failure and one.outcome != "unverified"]
+        best = min(members, key=lambda name: _rank(sides, name))
+        found.append(_case(data, sides, best, failure, counts[failure]))
+    return found
+
+
+def _rank(sides: Sides, task: str) -> tuple[bool, bool]:
+    new = sides.new_agent.get(task)
+    return sides.chat[task].outcome != "correct", new is None or new.outcome != "correct"
+
+
+def _case(data: ReportData, sides: Sides, name: str, failure: str, count: int) -> Case:
+    task = sides.tasks[name]
+    late = "agent after" if data.after.status == "promoted" else "candidate"
+    answers = [("chat", "chat", sides.chat[name]), ("agent before", "before", sides.agent[name])]
+    if name in sides.new_agent:
+        answers.append((late, "after", sides.new_agent[name]))
+    return Case(
+        failure=shown(failure, 100),
+        count=count,
+        asked=tuple(
+            (one.role, shown(one.content, _LONGEST)) for one in task.messages if one.role != "system" and one.content
+        ),
+        due=_due(task),
+        sides=tuple(_side(*one) for one in answers),
+    )
+
+
+def _side(who: str, kind: str, one: Attempt) -> Side:
+    detail = shown(one.detail or "", 240) if one.outcome != "correct" else ""
+    return Side(who=who, kind=kind, text=shown(one.output, _LONGEST), outcome=one.outcome, detail=detail)
+
+
+def _due(task: Task) -> tuple[str, ...]:
+    if task.check.rule == "never":
+        return ("no call",)
+    return tuple(shown(_written(one), 400) for one in task.check.accepted)
+
+
+def _written(call: AcceptedCall) -> str:
+    """A call with the first accepted value of each argument."""
+    return f"{call.name}({', '.join(f'{key}={values[0]!r}' for key, values in call.arguments.items() if values)})"
+
+
+class Curve(Record):
+    """A training's loss as a line in a box of 100 by 100."""
+
+    name: str
+    """The adapter."""
+    line: str
+    """Points of the line."""
+    top: float
+    """Loss at the upper edge; the lower edge is 0."""
+    steps: int
+    """Step at the right edge."""
+    first: float
+    """First loss."""
+    last: float
+    """Last loss."""
+
+
+def curve(adapter: Adapter) -> Curve:
+    """The loss of a training, from 0 to its highest."""
+    losses = list(adapter.losses)
+    start, end = losses[0][0], losses[-1][0]
+    top = max((loss for _, loss in losses), default=1.0) or 1.0
+    line = " ".join(
+        f"{100 * (step - start) / max(1, end - start):.2f},{100 - 100 * max(0.0, loss) / top:.2f}"
+        for step, loss in losses
+    )
+    return Curve(name=shown(adapter.name, 100), line=line, top=top, steps=end, first=losses[0][1], last=losses[-1][1])
+
+
+def _reach(levers: Sequence[Mapping[str, Any]]) -> float:
+    """How far the lever plot goes to either side, in shares of 1: the furthest interval, rounded up to ten points."""
+    furthest = max((max(abs(one["low"]), abs(one["high"])) for one in levers), default=0.1)
+    return max(0.1, -(-round(100 * furthest, 6) // 10) / 10)
+
+
+def _funnel(dataset: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """From training tasks to rows, each with its count."""
+    steps = [
+        ("training tasks", dataset["train_tasks"]),
+        ("right in chat before", dataset["train_chat_right"]),
+        ("verified examples", dataset["examples"]),
+        ("SFT rows", sum(dataset["rows"].values())),
+        ("preference pairs", sum(dataset["pairs"].values())),
+    ]
+    return [(name, count) for name, count in steps if count]

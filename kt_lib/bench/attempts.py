@@ -50,7 +50,7 @@ def measure(count: int = 192, rounds: int = 2) -> dict[str, float]:
 
 
 def bare(model: EmbeddedModel, prompts: list[str], most: int) -> float:
-    """Seconds that transformers' `generate` takes for the same prompts, sorted and batched alike, cut to the answers."""
+    """Seconds of transformers' `generate` on the same prompts, sorted and batched alike, cut to the answers."""
     import torch
 
     tokenizer, ordered = model.tokenizer, sorted(prompts, key=len)

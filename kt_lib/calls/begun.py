@@ -143,7 +143,7 @@ def _json_values(text: str) -> Iterator[tuple[int, int, Any]]:
 def _python_call(text: str, names: Collection[str]) -> str | None:
     for found in list(re.finditer(r"[{\[]", text))[:_MOST_PLACES]:
         segment = _balanced(text, found.start())
-        if segment is None or len(segment) > 20_000 or "'" not in segment and not re.search("True|False|None", segment):
+        if segment is None or len(segment) > 20_000 or not re.search("'|True|False|None", segment):
             continue
         value = _literal(segment)
         if value is not None and looks_like_call(value, names):

@@ -28,18 +28,19 @@ from kt_lib.calls.shapes import command_parameter
 from kt_lib.records import ChatMessage, Completion, Protocol, Task, ToolCall
 
 _REFUSES = re.compile(
-    r"\b(?:I\s*(?:'m|’m| am)\s+(?:sorry|unable|not able|afraid)|I\s+(?:cannot|can\s?not|can['’]?t|don['’]t have (?:access|the"
-    r" ability)|do not have (?:access|the ability)|won['’]t)|as an AI|unable to (?:help|assist|do|access|comply))\b",
+    r"\b(?:I\s*(?:'m|’m| am)\s+(?:sorry|unable|not able|afraid)|I\s+(?:cannot|can\s?not|can['’]?t|won['’]?t)"
+    r"|I (?:don['’]t|do not) have (?:access|the ability)|as an AI|unable to (?:help|assist|do|access|comply))\b",
     re.IGNORECASE,
 )
 _INSTRUCTS = re.compile(
-    r"\b(?:you (?:can|could|should|need to|may|will want to|'ll need to)|run|execute|type|enter|use|try|call|open (?:a|your) terminal)\b"
-    r"[^.\n]{0,80}`|```|\b(?:you (?:can|could|should|need to)|first,?|then,?|next,?) (?:run|execute|type|use|call|log ?in|ssh|open)\b",
+    r"```|\b(?:you (?:can|could|should|need to|may)|run|execute|type|enter|use|try|call)\b[^.\n]{0,80}`"
+    r"|\bopen (?:a|your) terminal\b"
+    r"|\b(?:you (?:can|could|should|need to)|first,?|then,?|next,?) (?:run|execute|type|use|call|log ?in|ssh|open)\b",
     re.IGNORECASE,
 )
 _DENIES = re.compile(
-    r"\b(?:no|not any|don['’]t (?:have|see|know)|do not (?:have|see|know)|which|what|could you (?:tell|specify|provide)|please"
-    r" (?:tell|specify|provide))\b",
+    r"\b(?:no|not any|which|what|(?:don['’]t|do not) (?:have|see|know)"
+    r"|(?:could you|please) (?:tell|specify|provide))\b",
     re.IGNORECASE,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 _FENCE = re.compile(
     r"^([ \t]*)(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
@@ -104,7 +105,7 @@ class Answer:
             edges.update((fence.start, fence.end))
         ordered = sorted(edges)
         covered = {(fence.start, fence.end) for fence in self.fences}
-        pairs = zip(ordered, ordered[1:], strict=False)
+        pairs = pairwise(ordered)
         return [(a, b) for a, b in pairs if (a, b) not in covered and self.masked[a:b].strip()]
 
 

@@ -43,7 +43,13 @@ def read_chat(text: str, tools: Sequence[ToolSpec], messages: Sequence[ChatMessa
 
 
 def _once(calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Each call once; a command told without its machine is dropped where it is told with it."""
     held: dict[str, ToolCall] = {}
     for call in calls:
         held.setdefault(canonical_json([call.name, call.arguments]), call)
-    return tuple(held.values())
+    kept = list(held.values())
+    return tuple(call for call in kept if not any(_says_more(other, call) for other in kept if other is not call))
+
+
+def _says_more(other: ToolCall, call: ToolCall) -> bool:
+    return len(other.arguments) > len(call.arguments) > 0 and call.arguments.items() <= other.arguments.items()

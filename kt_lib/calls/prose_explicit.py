@@ -16,13 +16,14 @@ from kt_lib.calls.rules import one_name
 from kt_lib.calls.shapes import properties_of, required_of
 from kt_lib.records import ToolCall, ToolSpec
 
-_PLACEHOLDER = re.compile(r"^\s*(?:<[^<>]+>|\{[^{}]*\}|\[[^\[\]]*\]|\.\.\.|…|your[_ -].*|xxx+)\s*$", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"^\s*(?:<[^<>]+>|\{[^{}]*\}|\[[a-z _-]*\]|\.\.\.|…|your[_ -].*|xxx+)\s*$", re.IGNORECASE)
+_REACT = re.compile(r"^\s*Action\s*:\s*`?([\w.\-]+)`?\s*\n\s*Action Input\s*:", re.MULTILINE)
 _MOST_PLACES = 200
 
 
 def explicit_calls(answer: Answer, tools: Mapping[str, ToolSpec], to_know: bool) -> list[tuple[int, int, ToolCall]]:
     """Calls written out in full, each with its place; `tools` is by `one_name`."""
-    found = [*_json_calls(answer.text, tools), *_function_calls(answer, tools)]
+    found = [*_react_calls(answer.text, tools), *_json_calls(answer.text, tools), *_function_calls(answer, tools)]
     kept: list[tuple[int, int, ToolCall]] = []
     for start, end, call in sorted(found, key=lambda entry: entry[0]):
         if any(first <= start < last for first, last, _ in kept):
@@ -48,12 +49,25 @@ def _is_meant(answer: Answer, place: int, to_know: bool) -> bool:
         words = sentence.masked if sentence else ""
         before = words[: place - sentence.start] if sentence else ""
         after = words[place - sentence.start :].lstrip("\ufffc") if sentence else ""
-    if to_know and not cues.acts(words):
+    if to_know and not cues.will_act(words):
         return False
     if cues.asks_back(words) and fence is None:
         return False
     doubtful = cues.forbids(before, after) or cues.is_alternative(before) or cues.reports(before)
     return not doubtful and not cues.is_afterthought(before)
+
+
+def _react_calls(text: str, tools: Mapping[str, ToolSpec]) -> Iterator[tuple[int, int, ToolCall]]:
+    for found in _REACT.finditer(text):
+        tool = tools.get(one_name(found[1]))
+        opening = text.find("{", found.end())
+        if tool is None or text[found.end() : opening].strip() or opening < 0:
+            continue
+        try:
+            given, end = json.JSONDecoder().raw_decode(text, opening)
+        except (ValueError, RecursionError):
+            continue
+        yield found.start(), end, ToolCall(name=tool.name, arguments=given, read_from=text[found.start() : end])
 
 
 def _json_calls(text: str, tools: Mapping[str, ToolSpec]) -> Iterator[tuple[int, int, ToolCall]]:

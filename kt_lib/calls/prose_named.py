@@ -15,16 +15,25 @@ from kt_lib.records import ToolCall, ToolSpec
 
 _LINK = (
     r"(?:[`*_\"']*)\s*(?:parameter|argument|field|value)?\s*(?:\((?:string|integer|number|required|optional)[^)]*\))?\s*"
-    r"(?:=|:|→|->|–|—|\bis\b|\bas\b|\bof\b|\bto\b|\bset to\b|\bto be\b|\bequals?\b|\bnamed\b|\bcalled\b|\bbeing\b|\bwould be\b|\bshould be\b|\bis set to\b)*\s*(?:[*_]*)\s*"
+    r"(?:\s*(?:=|:|\||→|->|–|—"
+    r"|\b(?:is set to|would be|should be|set to|to be|is|as|of|to|equals?|named|called|being)\b))*"
+    r"\s*[*_]*\s*"
 )
 _VALUE = (
     r"(?:`(?P<code>[^`\n]+)`|\"(?P<double>[^\"\n]+)\"|“(?P<curly>[^”\n]+)”|(?<!\w)'(?P<single>[^'\n]+)'(?!\w)|\*\*(?P<bold>[^*\n]+)\*\*|"
     r"(?P<list>\[[^\]\n]*\])|(?P<plain>[-+]?[$€]?\d[\w.,:%/-]*|[^\s`\"',;()]+(?<![.,;:!?)])))"
 )
-_DIRECT_TOOL = re.compile(
-    r"\b(?:use|using|call|calling|run|running|invoke|invoking|execute|trigger|via|with|through|tool|function|need|is|be|make|submit|try|then|file|start)\b[^.;]*$",
+_DIRECTS = re.compile(
+    r"\b(?:use|using|call|calling|run|running|invoke|invoking|execute|trigger|via|with|through|tool|function|need|is|be|make"
+    r"|submit|try|then|file|start)\b[^.;]*$",
     re.IGNORECASE,
 )
+_IS_RIGHT = re.compile(
+    r"(?:tool|function)?\s*(?:is|would be|looks like|seems)\s+(?:to be\s+)?(?:the|a)\s+"
+    r"(?:right|best|correct|appropriate|suitable)",
+    re.IGNORECASE,
+)
+_NO_VALUE = re.compile(r"the|a|an|your|this|that|it|and|or|for|to|in|on|with|should|must|as", re.IGNORECASE)
 
 
 class _Mention(NamedTuple):
@@ -101,7 +110,8 @@ def _inside_value(text: str, found: re.Match[str], name: str) -> bool:
 
 
 def _value_of(found: re.Match[str]) -> str:
-    return next(value for value in found.groupdict().values() if value is not None).strip()
+    value = next(value for value in found.groupdict().values() if value is not None).strip()
+    return value.rstrip(".,;:!?)") if found.groupdict().get("plain") else value
 
 
 def _mentions(answer: Answer, tools: Mapping[str, ToolSpec]) -> list[_Mention]:
@@ -121,7 +131,7 @@ def _mentions(answer: Answer, tools: Mapping[str, ToolSpec]) -> list[_Mention]:
 def _is_meant(answer: Answer, mention: _Mention, sentence: Sentence, to_know: bool) -> bool:
     before = answer.masked[sentence.start : mention.start]
     after = answer.masked[mention.end : sentence.end].lstrip("\ufffc`*\"'() ")
-    if cues.asks_back(sentence.masked) or (to_know and not cues.acts(before)):
+    if cues.asks_back(sentence.masked) or (to_know and not cues.will_act(before)):
         return False
     if (
         cues.forbids(before, after)
@@ -132,7 +142,8 @@ def _is_meant(answer: Answer, mention: _Mention, sentence: Sentence, to_know: bo
         return False
     alone = not before.strip(" \t\n*_>-•0123456789.)(:`#\ufffc")
     starts = alone and re.match(r"(?:tool\s*)?(?:with\b|for\b|on\b|:|→|\n|$|\.)", after, re.IGNORECASE) is not None
-    return _DIRECT_TOOL.search(before) is not None or cues.acts(before) or starts
+    directs = _DIRECTS.search(before) is not None or cues.acts(before)
+    return directs or starts or _IS_RIGHT.match(after) is not None
 
 
 def _scope(answer: Answer, mention: _Mention, sentence: Sentence, limit: int) -> tuple[int, int]:

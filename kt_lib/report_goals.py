@@ -141,11 +141,11 @@ def _gap(target: str, table: PairedTable | None, most: float) -> Goal:
 def _fewer(target: str, table: PairedTable | None, least: float) -> Goal:
     found = None if table is None else relative_reduction(table)
     if table is None or found is None:
-        return Goal(figure="agent failures", start="before", target=target)
+        return Goal(figure="agent failures, share that is gone", start="before", target=target)
     value, low, high = found
     state: State = "reached" if low >= least else "not reached" if high < least else "not yet decidable at this n"
     return Goal(
-        figure="agent failures",
+        figure="agent failures, share that is gone",
         start="before",
         target=target,
         unit="share",
@@ -201,7 +201,7 @@ def right_calls(attempts: Sequence[Attempt], tasks: Mapping[str, Task]) -> Rate:
 
 
 def transferred(pool: Sequence[str], after: Mapping[str, Attempt]) -> Rate:
-    """Of the tasks that only the chat could do, the share that the agent does now; one that failed to run counts as error."""
+    """Of the tasks that only the chat could do, the share that the agent does now; one that did not run is an error."""
     ran = [after[task] for task in pool if task in after and after[task].outcome not in ("error", "unverified")]
     return wilson(sum(one.outcome == "correct" for one in ran), len(ran), len(pool) - len(ran))
 

@@ -1,4 +1,4 @@
-"""The report as a page: one file without scripts, drawn with HTML, CSS and SVG, readable in light, in dark and on paper."""
+"""The report as a page: one file without scripts, drawn with HTML, CSS and SVG, for light, for dark and for paper."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from kt_lib.report import Sides, report_json
 from kt_lib.report_data import ReportData
 from kt_lib.showing import shown
 
+UP = "../../../"
+"""From a report in its step's folder to the outputs folder, where pages are counted from."""
 MOST_CASES = 12
 _LONGEST = 900
 _OUTCOMES = {
@@ -35,7 +37,7 @@ def report_html(data: ReportData) -> str:
     """
     said = report_json(data)
     return str(
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             said=said,
@@ -43,7 +45,12 @@ def report_html(data: ReportData) -> str:
             policy=policy(),
             cases=cases(data),
             curves=[curve(one) for one in data.adapters if one.losses],
-            reach=_reach(said["levers"]),
+            reach={
+                "all": _reach([one for one in said["levers"] if one["failure"] == "all"]),
+                "classes": _reach([one for one in said["levers"] if one["failure"] != "all"]),
+                "guards": _reach(said["guards"]),
+            },
+            up=UP,
             funnel=_funnel(said["dataset"]),
             profile=data.profile,
             descriptions=DESCRIPTIONS,
@@ -51,8 +58,14 @@ def report_html(data: ReportData) -> str:
     )
 
 
+def published(html: bytes) -> bytes:
+    """A report as it stands at the top of the outputs: its links start there. No text in it can look like a link."""
+    return html.replace(f'href="{UP}'.encode(), b'href="')
+
+
 @functools.cache
-def _environment() -> Any:
+def environment() -> Any:
+    """The templates, with every text escaped and figures written in one way."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -231,10 +244,10 @@ def curve(adapter: Adapter) -> Curve:
     return Curve(name=shown(adapter.name, 100), line=line, top=top, steps=end, first=losses[0][1], last=losses[-1][1])
 
 
-def _reach(levers: Sequence[Mapping[str, Any]]) -> float:
-    """How far the lever plot goes to either side, in shares of 1: the furthest interval, rounded up to ten points."""
-    furthest = max((max(abs(one["low"]), abs(one["high"])) for one in levers), default=0.1)
-    return max(0.1, -(-round(100 * furthest, 6) // 10) / 10)
+def _reach(rows: Sequence[Mapping[str, Any]]) -> float:
+    """How far a plot of differences goes to either side, in shares of 1: all of it, in steps of 10 points."""
+    furthest = max((max(abs(one["low"]), abs(one["high"])) for one in rows), default=0.1)
+    return float(max(0.1, -(-round(100 * furthest, 6) // 10) / 10))
 
 
 def _funnel(dataset: Mapping[str, Any]) -> list[tuple[str, int]]:

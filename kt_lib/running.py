@@ -79,6 +79,7 @@ def run(workspace: Workspace, request: Request, progress: Progress, render: Rend
         last = workspace.newest()
         if last and _stands(decisions, last, workspace.runs):
             workspace.publish(last)
+            workspace.write_index()
             return Result(run=last, changed=False)
         from kt_lib.ledger import open_ledger
 
@@ -124,9 +125,11 @@ class _Run:
                 self._one(step, planner.decide(step, self.so_far), number, len(steps))
         except BaseException:
             self._save(status="failed")
+            self.workspace.write_index()
             raise
         self.workspace.publish(self.record)
         self._save(status="finished")
+        self.workspace.write_index()
         return self.record
 
     def _one(self, step: PreparedStep, decision: Decision, number: int, of: int) -> None:
@@ -213,6 +216,9 @@ class _Run:
         )
 
     def _inputs(self, step: PreparedStep) -> dict[str, Input]:
+        """What the notebook names; a notebook that looks at every step may read all that they wrote."""
+        if step.notebook.sees_all:
+            return dict(self.so_far.inputs)
         named = step.notebook.reads | step.notebook.optional
         return {name: one for name, one in self.so_far.inputs.items() if name in named}
 

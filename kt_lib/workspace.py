@@ -145,14 +145,22 @@ class Workspace:
         return newest_finished(self.runs)
 
     def publish(self, run: RunRecord) -> None:
-        """Put a run's report at the top of the outputs, where it is not there yet."""
+        """Put a run's report at the top of the outputs, where it is not there yet, its links set for that place."""
+        from kt_lib.report_page import published
+
         for place in run.steps:
             record = step_of(self.runs, place)
             for name in REPORT_FILES & (record.writes.keys() if record else set()):
-                source = (self.runs / str(place.folder) / name).read_bytes()
+                source = published((self.runs / str(place.folder) / name).read_bytes())
                 target = self.outputs / name
                 if not target.is_file() or target.read_bytes() != source:
                     write_whole(target, source)
+
+    def write_index(self) -> None:
+        """Bring `outputs/index.html`, the list of runs, up to date."""
+        from kt_lib.report_index import write_index
+
+        write_index(self.outputs)
 
     def clean(self, keep: int) -> list[str]:
         """Remove all but the `keep` newest finished runs and the runs whose steps those reuse; returns the removed ids.
@@ -170,6 +178,7 @@ class Workspace:
                 doomed = self.runs / (name if name.startswith(".") else f".{name}.removed")
                 os.replace(self.runs / name, doomed)
                 shutil.rmtree(doomed)
+            self.write_index()
             return sorted(name for name in stale if not name.startswith("."))
 
     def _run_folders(self) -> list[Path]:

@@ -48,15 +48,12 @@ def target(variant: str, table: PairedTable, margin: float, alpha: float = 0.05)
 def guard(variant: str, suite: str, draw: Draw, start: int, bound: int, margin: float) -> Verdict:
     """The verdict on something that must not be lost: passed when the loss is surely within the margin.
 
-    A guard that is undecided for want of power draws more tasks, up to `bound`; still undecided does not pass.
+    A guard without 80% power draws more tasks, up to `bound`, whichever way it points so far: looking first and drawing
+    only after a failure would let a true loss of the margin through in 4 to 5% of cases instead of 2.5 (simulated).
+    Proven better, or surely worse, is decided as it stands. Still undecided does not pass.
     """
     table = draw(start)
-    while (
-        not not_worse(table, margin)
-        and table.high > -margin
-        and power(table, margin) < ENOUGH_POWER
-        and table.n < bound
-    ):
+    while not decided(table, margin) and power(table, margin) < ENOUGH_POWER and table.n < bound:
         more = min(bound, max(tasks_needed(max(discordance(table), 0.01), margin), table.n + 50))
         grown = draw(more)
         if grown.n <= table.n:
@@ -76,6 +73,11 @@ def guard(variant: str, suite: str, draw: Draw, start: int, bound: int, margin: 
 def in_points(table: PairedTable) -> str:
     """The difference in words: `+1.2 points (-0.4 to +2.8)`."""
     return f"{100 * table.difference:+.1f} points ({100 * table.low:+.1f} to {100 * table.high:+.1f})"
+
+
+def decided(table: PairedTable, margin: float) -> bool:
+    """Whether more tasks are not worth drawing: proven better, or lost by more than the margin for sure."""
+    return table.n > 0 and (judge(table, margin) == "better" or table.high <= -margin)
 
 
 def power(table: PairedTable, margin: float) -> float:

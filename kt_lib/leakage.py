@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from kt_lib.errors import LeakageError
 from kt_lib.records import ChatMessage, Example, PreferencePair, Record, SftRow, Task
@@ -16,7 +17,7 @@ class Leak(Record):
     task_id: str
     """The evaluation task."""
     kind: str
-    """entity, prompt or near_duplicate."""
+    """entity, prompt, template or near_duplicate."""
     row: str
     """Where it was found: `sft row 12 (task sha256:...)`."""
     detail: str
@@ -46,26 +47,48 @@ def measure_leakage(
     threshold: float,
 ) -> LeakageReport:
     """Holds every dev and test task against every training text: its names, its whole prompt, and its likeness."""
-    held = [task for task in tasks if task.part != "train"]
-    texts = {
-        **{f"sft row {at} (task {row.task_id})": said(row.messages) for at, row in enumerate(rows)},
-        **{f"pair {at} (task {pair.task_id})": f"{said(pair.prompt)}\n{pair.chosen}" for at, pair in enumerate(pairs)},
-        **{f"example {at} (task {each.task_id})": said(each.messages) for at, each in enumerate(examples)},
-    }
-    asked = {
-        **{f"sft row {at} (task {row.task_id})": request(row.messages) for at, row in enumerate(rows)},
-        **{f"pair {at} (task {pair.task_id})": request(pair.prompt) for at, pair in enumerate(pairs)},
-        **{f"example {at} (task {each.task_id})": request(each.messages) for at, each in enumerate(examples)},
-    }
-    leaks = [*shared_names(held, texts), *alike(held, asked, threshold)]
-    names = {name for task in held for name in task.entities}
+    known = list(tasks)
+    held = [task for task in known if task.part != "train"]
+    learned = texts_of(rows, pairs, examples)
+    asked = {text.place: text.asked for text in learned}
+    leaks = [
+        *shared_names(held, {text.place: text.said for text in learned}),
+        *same_words(held, learned, {task.id: task.entities for task in known}),
+        *alike(held, asked, threshold),
+    ]
     return LeakageReport(
         evaluation_tasks=len(held),
-        training_texts=len(texts),
-        entities=len(names),
+        training_texts=len(learned),
+        entities=len({name for task in held for name in task.entities}),
         threshold=threshold,
         leaks=tuple(leaks),
     )
+
+
+class Learned(NamedTuple):
+    """A text that something is learned from."""
+
+    place: str
+    """Where it stands."""
+    task_id: str
+    """The task it was made of."""
+    said: str
+    """Everything in it."""
+    asked: str
+    """What the user said in it."""
+
+
+def texts_of(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], examples: Sequence[Example]) -> list[Learned]:
+    """Every training text with its place."""
+
+    def one(kind: str, at: int, task_id: str, messages: Sequence[ChatMessage], more: str = "") -> Learned:
+        return Learned(f"{kind} {at} (task {task_id})", task_id, f"{said(messages)}\n{more}", request(messages))
+
+    return [
+        *(one("sft row", at, row.task_id, row.messages) for at, row in enumerate(rows)),
+        *(one("pair", at, pair.task_id, pair.prompt, pair.chosen) for at, pair in enumerate(pairs)),
+        *(one("example", at, each.task_id, each.messages) for at, each in enumerate(examples)),
+    ]
 
 
 def refuse_leaks(report: LeakageReport) -> None:
@@ -91,6 +114,24 @@ def shared_names(tasks: Sequence[Task], texts: dict[str, str]) -> list[Leak]:
             if where:
                 found.append(Leak(task_id=task.id, kind="entity", row=where, detail=f"the name {name!r}"))
     return found
+
+
+def same_words(tasks: Sequence[Task], learned: Sequence[Learned], names: Mapping[str, Sequence[str]]) -> list[Leak]:
+    """Evaluation tasks said to be new in frame or phrase whose request was learned with other names and numbers."""
+    places = {masked(text.asked, names.get(text.task_id, ())): text.place for text in learned}
+    found = []
+    for task in tasks:
+        words = masked(request(task.messages), task.entities)
+        if task.novelty and words in places:
+            found.append(Leak(task_id=task.id, kind="template", row=places[words], detail=f"the words {words[:80]!r}"))
+    return found
+
+
+def masked(text: str, names: Sequence[str]) -> str:
+    """A request without what may change in it: the names in it and every number."""
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "_name_", text)
+    return normalised(re.sub(r"\d+", "0", text))
 
 
 def alike(tasks: Sequence[Task], asked: dict[str, str], threshold: float) -> list[Leak]:

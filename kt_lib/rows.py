@@ -77,11 +77,13 @@ def format_pairs(
     passes: Passes,
     most: int,
 ) -> list[PreferencePair]:
-    """A pair for each failed agent attempt whose task has a verified call: right text chosen, own output rejected.
+    """A pair for each failed agent attempt whose task has a verified answer: right text chosen, own output rejected.
+
+    The right text is the call, or the plain answer where none was due.
 
     Both sides go through the checker: the chosen one passes and the rejected one does not, or the pair is left out.
     """
-    right = {example.task_id: write_calls(example.calls) for example in examples if example.calls}
+    right = {each.task_id: write_calls(each.calls) if each.calls else each.answer for each in examples}
     found = []
     for attempt in failures:
         if attempt.task_id not in right or attempt.outcome not in ("malformed", "wrong", "abstained"):

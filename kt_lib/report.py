@@ -13,6 +13,7 @@ from kt_lib.report_goals import Measured, before_and_after, goals, right_calls, 
 from kt_lib.showing import shown
 
 Json = dict[str, Any]
+_LONGEST = 600
 
 
 def report_text(data: ReportData) -> str:
@@ -28,11 +29,17 @@ def report_json(data: ReportData) -> Json:
     and unconstrained decoding; *after* is the promoted version and null where there is none, with the reason in
     `after`. A candidate that was not promoted has its figures in `candidate`.
     """
+    # Whatever a record says goes through here, so no text can be shown that was not made fit for it.
+    fit: Json = _fit(_figures(data))
+    return fit
+
+
+def _figures(data: ReportData) -> Json:
     sides = Sides(data)
     promoted, trained = data.after.status == "promoted", sides.trained()
     after = trained if promoted else dict.fromkeys(trained)
     return {
-        "title": shown(data.title, 300),
+        "title": data.title,
         "run": data.run,
         "created": data.created,
         "verdict": sentence(data, sides),
@@ -45,7 +52,7 @@ def report_json(data: ReportData) -> Json:
         "gap_before": gap(sides.before),
         "gap_after": after["gap"],
         "gain": after["gain"],
-        "after": {"status": data.after.status, "reason": shown(data.after.reason), "variant": data.after.variant},
+        "after": {"status": data.after.status, "reason": data.after.reason, "variant": data.after.variant},
         "candidate": trained if data.after.status == "candidate" else None,
         "paired": {"before": four(sides.before), "after": four(sides.after) if promoted and sides.after else None},
         "not_counted": {
@@ -65,7 +72,7 @@ def report_json(data: ReportData) -> Json:
         "dataset": dataset(data),
         "training": [one.model_dump(mode="json", exclude={"folder"}) for one in data.adapters],
         "versions": [one.model_dump(mode="json", exclude={"scores", "verdicts"}) for one in data.versions],
-        "parameters": {one.notebook: _plain(one.parameters) for one in data.steps},
+        "parameters": {one.notebook: one.parameters for one in data.steps},
         "steps": steps(data),
         "seconds": {one.notebook: one.seconds for one in data.steps},
         "cpu_seconds": {one.notebook: one.cpu_seconds for one in data.steps},
@@ -132,7 +139,7 @@ def sentence(data: ReportData, sides: Sides) -> str:
     if not sides.new_agent or sides.after is None:
         return (
             f"{start} and the agent in {_percent(before.second)}, a gap of {_points(-before.difference)} points."
-            f" There is no after: {shown(data.after.reason)}."
+            f" There is no after: {data.after.reason}."
         )
     agent = rate(sides.new_agent.values())
     who = "the agent went" if data.after.status == "promoted" else "the candidate, which was not promoted, goes"
@@ -186,7 +193,7 @@ def failures(data: ReportData, sides: Sides) -> list[Json]:
     """Failure classes of the agent, most frequent before first; `after` is null where there is no after."""
     changes = failure_changes(sides.agent.values(), sides.new_agent.values())
     return [
-        {"failure": shown(name, 100), "before": before, "after": after if data.after.agent else None}
+        {"failure": name, "before": before, "after": after if data.after.agent else None}
         for name, (before, after) in changes.items()
     ]
 
@@ -199,7 +206,7 @@ def verdict(one: Verdict) -> Json:
         "difference": paired.difference,
         "before": measured(paired.first),
         "after": measured(paired.second),
-        "reason": shown(one.reason, 400),
+        "reason": one.reason,
     }  # fmt: skip
 
 
@@ -208,7 +215,7 @@ def levers(data: ReportData) -> list[Json]:
     rows = sorted(data.improvements, key=lambda one: one.failure != "all")
     return [
         one.model_dump(mode="json", exclude={"reason"})
-        | {"difference": one.after - one.before, "reason": shown(one.reason, 400), "tasks": "dev"}
+        | {"difference": one.after - one.before, "reason": one.reason, "tasks": "dev"}
         for one in rows
     ]
 
@@ -225,7 +232,7 @@ def variants(scores: Sequence[Score]) -> list[Json]:
         name = wanted.get((one.mode, one.metric))
         if one.suite == "main" and name:
             empty = dict.fromkeys(wanted.values())
-            found.setdefault(one.variant, {"variant": shown(one.variant, 100), **empty})[name] = measured(one.rate)
+            found.setdefault(one.variant, {"variant": one.variant, **empty})[name] = measured(one.rate)
     return list(found.values())
 
 
@@ -239,7 +246,7 @@ def groups(data: ReportData, sides: Sides, key: str) -> list[Json]:
             new = later[name].second if name in later and later[name].n else None
             found.append(
                 {
-                    "group": shown(name, 100),
+                    "group": name,
                     "n": paired.n,
                     "chat": measured(paired.first),
                     "agent_before": measured(paired.second),
@@ -261,8 +268,8 @@ def dataset(data: ReportData) -> Json:
     held = data.leakage
     leakage = held.model_dump(mode="json", exclude={"leaks"}) | {"leaks": len(held.leaks)} if held else None
     return {
-        "rows": {shown(name, 100): count for name, count in data.rows.items()},
-        "pairs": {shown(name, 100): count for name, count in data.pairs.items()},
+        "rows": {name: count for name, count in data.rows.items()},
+        "pairs": {name: count for name, count in data.pairs.items()},
         "examples": data.examples,
         "train_tasks": data.train_tasks,
         "train_chat_right": data.train_chat_right,
@@ -278,17 +285,17 @@ def steps(data: ReportData) -> Json:
             "seconds": one.seconds,
             "cpu_seconds": one.cpu_seconds,
             "status": "reused" if one.status == "finished" and one.run != data.run else one.status,
-            "reason": shown(one.reason, 400),
+            "reason": one.reason,
             "page": data.pages.get(one.notebook),
         }
         for one in data.steps
     }
 
 
-def _plain(value: Any) -> Any:
+def _fit(value: Any) -> Any:
     """A JSON value with its texts made fit to be shown."""
     if isinstance(value, str):
-        return shown(value, 400)
+        return shown(value, _LONGEST)
     if isinstance(value, Mapping):
-        return {shown(str(key), 100): _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {shown(str(key), _LONGEST): _fit(one) for key, one in value.items()}
+    return [_fit(one) for one in value] if isinstance(value, list | tuple) else value

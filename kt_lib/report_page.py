@@ -71,6 +71,7 @@ def environment() -> Any:
     environment = Environment(
         loader=PackageLoader("kt_lib", "templates"),
         autoescape=True,
+        finalize=_fit,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -86,6 +87,11 @@ def environment() -> Any:
         "outcome": lambda name: _OUTCOMES.get(name, name),
     }
     return environment
+
+
+def _fit(value: Any) -> Any:
+    """Nothing gets into a page unless it is fit to be shown; only the templates' own markup is left as it is."""
+    return shown(value) if type(value) is str else value
 
 
 # --- numbers in words ------------------------------------------------------------------------------------------------

@@ -115,16 +115,19 @@ def counts(rows: Sequence[SftRow], pairs: Sequence[PreferencePair]) -> dict[str,
 
 def dataset_card(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], leakage: LeakageReport) -> str:
     """What is in the dataset and how it was made, in Markdown."""
-    table = "\n".join(f"| {kind} | {count} |" for kind, count in counts(rows, pairs).items())
-    return f"""# Dataset
-
-{len(rows)} SFT rows and {len(pairs)} preference pairs, made of the model's own successes and failures on training tasks.
-
-| kind | rows |
-|---|---|
-{table}
-
-Leakage: {len(leakage.leaks)} leak(s) of {leakage.evaluation_tasks} evaluation tasks ({leakage.entities} made-up names) into
-{leakage.training_texts} training texts; a request counts as a near-duplicate from a similarity of {leakage.threshold} on
-(Jaccard over three-word shingles), a name where it stands as a whole word.
-"""
+    lines = [
+        "# Dataset",
+        "",
+        f"{len(rows)} SFT rows and {len(pairs)} preference pairs, made of the model's own successes and failures on"
+        " training tasks.",
+        "",
+        "| kind | rows |",
+        "|---|---|",
+        *(f"| {kind} | {count} |" for kind, count in counts(rows, pairs).items()),
+        "",
+        f"Leakage: {len(leakage.leaks)} leak(s) of {leakage.evaluation_tasks} evaluation tasks ({leakage.entities}"
+        f" made-up names) into {leakage.training_texts} training texts. A name counts where it stands as a whole word, a"
+        " request where it was learned as it is or with other names and numbers, and as a near-duplicate from a"
+        f" similarity of {leakage.threshold} on (Jaccard over three-word shingles).",
+    ]
+    return "\n".join(lines) + "\n"

@@ -93,8 +93,8 @@ def test_a_pair_whose_sides_the_checker_does_not_tell_apart_is_left_out(output: 
 
 
 def test_a_call_where_none_was_due_is_set_against_the_plain_answer() -> None:
-    silent = task(5, kind="not_calling").model_copy(update={"check": Check(rule="never", evidence="answer_key")})
-    right = example(silent).model_copy(update={"calls": (), "answer": "You are welcome."})
+    silent = task(5).model_copy(update={"check": Check(rule="never", evidence="answer_key")})
+    right = example(task(5)).model_copy(update={"calls": (), "answer": "You are welcome."})
     tried = attempt(5, '{"tool": "none", "params": {}}', "malformed", "tool_none").model_copy(
         update={"task_id": silent.id}
     )

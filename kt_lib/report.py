@@ -268,8 +268,8 @@ def dataset(data: ReportData) -> Json:
     held = data.leakage
     leakage = held.model_dump(mode="json", exclude={"leaks"}) | {"leaks": len(held.leaks)} if held else None
     return {
-        "rows": {name: count for name, count in data.rows.items()},
-        "pairs": {name: count for name, count in data.pairs.items()},
+        "rows": data.rows,
+        "pairs": data.pairs,
         "examples": data.examples,
         "train_tasks": data.train_tasks,
         "train_chat_right": data.train_chat_right,

@@ -1,0 +1,93 @@
+"""Plots: the figures they show, one form for all, nothing that a page cannot carry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from report_records import levers, run_of
+
+from kt_lib import figures
+from kt_lib.difference import by, table
+from kt_lib.pages import stylesheet
+from kt_lib.records import Improvement
+from kt_lib.statistics import paired_counts, wilson
+
+DATA = run_of(60)
+IMPROVEMENTS: list[Any] = list(levers(""))
+FIGURES: dict[str, Callable[[], Any]] = {
+    "matrix": lambda: figures.paired_matrix(table(DATA.before), "Before"),
+    "rates": lambda: figures.rates_with_intervals({"base": wilson(5, 9)}, "Rates", {"base": figures.BEFORE}),
+    "failures": lambda: figures.failure_classes({"wrong_key": (9, 1)}, "Failures"),
+    "levers": lambda: figures.lever_ladder(IMPROVEMENTS, "Levers"),
+    "curve": lambda: figures.training_curve(DATA.adapters, "Loss"),
+    "mix": lambda: figures.dataset_mix({"agent_call": 9, "chat_replay": 3, "pair: wrong_key": 2}, "Rows"),
+    "gap": lambda: figures.gap_by(by(DATA.before, DATA.tasks, "category"), "Gap"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_plot_has_a_title_no_background_of_its_own_and_is_plain_json(name: str) -> None:
+    drawn = json.loads(FIGURES[name]().to_json())
+    assert drawn["layout"]["title"]["text"]
+    assert drawn["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
+    assert drawn["layout"]["font"]["color"] == figures.INK
+    assert drawn["data"]
+    assert "bdata" not in json.dumps(drawn)
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        lambda: figures.paired_matrix(paired_counts(0, 0, 0, 0), "Nothing"),
+        lambda: figures.rates_with_intervals({"none": wilson(0, 0)}, "Nothing"),
+        lambda: figures.failure_classes({}, "Nothing"),
+        lambda: figures.lever_ladder([], "Nothing"),
+        lambda: figures.training_curve([], "Nothing"),
+        lambda: figures.dataset_mix({}, "Nothing"),
+        lambda: figures.gap_by({}, "Nothing"),
+    ],
+)
+def test_a_plot_of_nothing_is_still_a_plot(empty: Callable[[], Any]) -> None:
+    assert empty().layout.title.text.startswith("Nothing")
+
+
+def test_the_matrix_shows_each_cell_with_its_share() -> None:
+    heat = figures.paired_matrix(paired_counts(40, 50, 4, 6), "Before").data[0]
+    assert [list(row) for row in heat.z] == [[4, 6], [40, 50]]
+    assert heat.text[1][1] == "<b>50</b><br>50%"
+
+
+def test_an_interval_reaches_from_its_lower_to_its_upper_bound() -> None:
+    rate = wilson(45, 60)
+    points = figures.rates_with_intervals({"base": rate}, "Rates").data[0]
+    assert rate.value is not None
+    assert points.x[0] - points.error_x.arrayminus[0] == pytest.approx(100 * (rate.low or 0))
+    assert points.x[0] + points.error_x.array[0] == pytest.approx(100 * (rate.high or 0))
+
+
+def test_a_kept_lever_stands_out_and_the_classes_are_named_in_words() -> None:
+    rows = [one for one in IMPROVEMENTS if isinstance(one, Improvement)]
+    points = figures.lever_ladder(rows, "Levers").data[0]
+    colours = dict(zip(points.y, points.marker.color, strict=True))
+    assert colours["constrained"] == figures.AFTER
+    assert colours["prompt:steps"] == figures.QUIET
+    assert "constrained, wrong key" in colours
+
+
+def test_before_alone_needs_no_legend_and_after_brings_one() -> None:
+    assert not figures.failure_classes({"loop": (3, 0)}, "F").layout.showlegend
+    assert figures.failure_classes({"loop": (3, 1)}, "F").layout.showlegend
+
+
+def test_the_widest_gap_stands_first() -> None:
+    points = figures.gap_by({"a": paired_counts(5, 1, 1, 3), "b": paired_counts(1, 8, 0, 1)}, "Gap").data[0]
+    assert [name[0] for name in points.y] == ["b", "a"]
+
+
+def test_plots_and_pages_share_their_colours() -> None:
+    sheet = stylesheet()
+    names = {"--chat": figures.CHAT, "--before": figures.BEFORE, "--after": figures.AFTER, "--quiet": figures.QUIET}
+    assert [name for name, colour in names.items() if f"{name}: {colour}" not in sheet] == []

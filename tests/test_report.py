@@ -1,0 +1,381 @@
+"""The report: figures that agree with the records, a page that is whole, and texts that stay texts."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from page_checks import ATTACKS, EVERYTHING, Seen, loads
+from report_records import attempt, run_of, task
+
+from kt_lib.artifacts import write_rows, write_text
+from kt_lib.difference import pair
+from kt_lib.history import Context, Input, RunRecord, StepInRun, StepRecord
+from kt_lib.notebook import read_notebook
+from kt_lib.records import Record
+from kt_lib.report import report_json, report_text
+from kt_lib.report_data import ARTIFACTS, After, ReportData, gather
+from kt_lib.report_goals import Measured, goals, relative_reduction
+from kt_lib.report_index import write_index
+from kt_lib.report_page import cases, points, published, report_html
+from kt_lib.runs import Step
+from kt_lib.statistics import paired_counts, wilson
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "14_report.ipynb"
+RATES = (
+    "chat_success",
+    "agent_success_before",
+    "agent_success_after",
+    "malformed_before",
+    "malformed_after",
+    "chat_success_after",
+)
+GAPS = ("gap_before", "gap_after")
+KEYS = (*RATES, *GAPS, "guards", "paired", "levers", "versions", "steps", "seconds", "cpu_seconds", "failures", "goals")
+
+
+@pytest.fixture(scope="module")
+def data() -> ReportData:
+    return run_of()
+
+
+@pytest.fixture(scope="module")
+def said(data: ReportData) -> dict[str, Any]:
+    return report_json(data)
+
+
+@pytest.fixture(scope="module")
+def page(data: ReportData) -> str:
+    return report_html(data)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_promised_key_is_there_each_rate_with_interval_and_n(said: dict[str, Any]) -> None:
+    assert [key for key in KEYS if key not in said] == []
+    for name in (*RATES, *GAPS):
+        one = said[name]
+        assert one["low"] <= one["value"] <= one["high"], name
+        assert one["n"] == 120
+
+
+def test_the_rates_are_those_of_the_records(data: ReportData, said: dict[str, Any]) -> None:
+    right = sum(one.agent.outcome == "correct" for one in data.before)
+    assert said["agent_success_before"]["value"] == pytest.approx(right / 120)
+    assert said["agent_success_before"] == wilson(right, 120).model_dump()
+    malformed = sum(one.agent.outcome == "malformed" for one in data.before)
+    assert said["malformed_before"]["value"] == pytest.approx(malformed / 120)
+
+
+def test_the_gap_is_chat_minus_agent_on_the_same_tasks(said: dict[str, Any]) -> None:
+    before = said["paired"]["before"]
+    assert sum(before.values()) == 120
+    assert said["gap_before"]["value"] == pytest.approx((before["chat_only"] - before["agent_only"]) / 120)
+    assert said["gap_before"]["value"] > said["gap_after"]["value"]
+    difference = said["chat_success"]["value"] - said["agent_success_before"]["value"]
+    assert said["gap_before"]["value"] == pytest.approx(difference)
+
+
+def test_the_gap_after_holds_the_agent_against_the_chat_of_before() -> None:
+    tasks = tuple(task(number) for number in range(4))
+    before = pair(
+        [attempt(n, "chat", True, "none", "x") for n in range(4)], [wrong(n, "agent", "none") for n in range(4)]
+    )
+    after = After(
+        status="promoted",
+        variant="sft",
+        agent=tuple(attempt(n, "agent", n < 2, "sft", "wrong_key") for n in range(4)),
+        chat=tuple(wrong(n, "chat", "sft") for n in range(4)),
+    )
+    said = report_json(ReportData(title="t", tasks=tasks, before=tuple(before), after=after))
+    assert said["gap_after"]["value"] == pytest.approx(0.5)
+    assert said["chat_success_after"]["value"] == 0.0
+
+
+def wrong(number: int, mode: str, lever: str) -> Any:
+    return attempt(number, mode, False, lever, "wrong_key")
+
+
+def test_seconds_stand_for_each_step_in_both_forms(said: dict[str, Any]) -> None:
+    assert said["steps"]["08_train"]["seconds"] == 12.5
+    assert said["cpu_seconds"] == {name: step["cpu_seconds"] for name, step in said["steps"].items()}
+
+
+def test_the_json_text_is_strict_json_and_the_same_each_time(data: ReportData) -> None:
+    text = report_text(data)
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))["title"]
+    assert text == report_text(data)
+
+
+def test_a_candidate_that_was_not_promoted_is_no_after() -> None:
+    said = report_json(run_of(status="candidate"))
+    assert [said[name] for name in ("agent_success_after", "malformed_after", "chat_success_after", "gap_after")] == [
+        None
+    ] * 4
+    assert said["paired"]["after"] is None
+    assert said["candidate"]["agent_success"]["n"] == 120
+    assert said["after"]["status"] == "candidate"
+    html = report_html(run_of(status="candidate"))
+    assert "Candidate, not promoted" in html
+    assert "Agent after" not in html
+
+
+def test_without_training_the_report_says_why_and_shows_the_levers() -> None:
+    data = run_of(status="absent").model_copy(update={"after": After(reason="no local weights")})
+    said = report_json(data)
+    assert said["agent_success_after"] is None
+    assert said["candidate"] is None
+    assert said["after"]["reason"] == "no local weights"
+    text = Seen(report_html(data)).text
+    assert "no local weights" in text
+    assert "constrained" in text
+
+
+def test_a_report_of_nothing_at_all_is_still_a_page() -> None:
+    said = report_json(ReportData(title="Empty"))
+    assert said["chat_success"]["value"] is None
+    assert said["gap_before"]["value"] is None
+    assert "Nothing can be said yet" in said["verdict"]
+    assert loads(Seen(report_html(ReportData(title="Empty")))) == []
+
+
+def test_tasks_without_evidence_are_counted_and_in_no_rate() -> None:
+    said = report_json(run_of(count=30, evidence="none", status="absent"))
+    assert said["not_counted"] == {"unverified": 30, "incomplete": 0}
+    assert said["chat_success"]["n"] == 0
+    assert "30 tasks have no independent evidence" in said["verdict"]
+
+
+def test_goals_are_judged_by_intervals_and_the_unmeasured_say_so(said: dict[str, Any]) -> None:
+    states = {(one["figure"], one["target"]): one["state"] for one in said["goals"]}
+    assert states[("agent success on held-out tasks", "80%")] == "reached"
+    assert states[("user satisfaction", "rising")] == "not measured yet"
+    assert states[("malformed output", "5%, upper bound 8% on at least 320 tasks")] == "not yet decidable at this n"
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "state"),
+    [(95, 100, "not yet decidable at this n"), (40, 100, "not reached"), (290, 300, "reached")],
+)
+def test_the_goal_of_ninety_percent_needs_its_lower_bound_and_its_tasks(right: int, n: int, state: str) -> None:
+    found = {one.figure: one.state for one in goals(Measured(calls=wilson(right, n)))}
+    assert found["tool-call accuracy (name and arguments)"] == state
+
+
+def test_the_reduction_of_failures_has_an_interval_around_it() -> None:
+    value, low, high = relative_reduction(paired_counts(50, 2, 40, 8)) or (0, 0, 0)
+    assert value == pytest.approx(1 - 10 / 48)
+    assert low < value < high
+    assert relative_reduction(paired_counts(10, 0, 0, 0)) is None
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_runs_nothing_loads_nothing_and_is_small(page: str) -> None:
+    seen = Seen(page)
+    assert loads(seen) == []
+    assert not any(tag == "script" for tag, _ in seen.elements)
+    policy = next(attrs["content"] for tag, attrs in seen.elements if attrs.get("http-equiv"))
+    assert "default-src 'none'" in policy
+    assert "script-src 'none'" in policy
+    assert not re.search(r"url\(|@import|https?://", page)
+    assert len(page.encode()) < 1_000_000
+
+
+def test_the_page_has_landmarks_one_main_heading_captions_and_no_skipped_level(page: str) -> None:
+    seen = Seen(page)
+    tags = [tag for tag, _ in seen.elements]
+    assert {"header", "main", "nav", "footer", "section"} <= set(tags)
+    levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(later - sooner <= 1 for sooner, later in itertools.pairwise(levels))
+    assert tags.count("caption") == tags.count("table")
+    assert all(attrs.get("aria-label") for tag, attrs in seen.elements if attrs.get("role") == "img")
+    assert (seen.open, seen.unbalanced) == ([], [])
+
+
+def test_every_link_within_the_page_leads_somewhere(page: str) -> None:
+    seen = Seen(page)
+    ids = {attrs["id"] for _, attrs in seen.elements if "id" in attrs}
+    inner = {attrs["href"][1:] for tag, attrs in seen.elements if tag == "a" and attrs["href"].startswith("#")}
+    assert inner <= ids
+    assert {attrs["aria-labelledby"] for _, attrs in seen.elements if "aria-labelledby" in attrs} <= ids
+
+
+def test_the_page_shows_the_figures_of_the_json(page: str, said: dict[str, Any]) -> None:
+    text = Seen(page).text
+    for name in RATES[:3]:
+        assert f"{100 * said[name]['value']:.1f}" in text, name
+    assert said["verdict"] in text
+    assert points(said["gap_before"]["value"]) in text
+
+
+def test_one_case_stands_for_each_failure_class_the_frequent_first(data: ReportData) -> None:
+    found = cases(data)
+    counts = [one.count for one in found]
+    assert counts == sorted(counts, reverse=True)
+    assert len({one.failure for one in found}) == len(found)
+    assert [side.kind for side in found[0].sides] == ["chat", "before", "after"]
+    assert found[0].sides[0].outcome == "correct"
+    assert found[0].sides[2].outcome == "correct"
+
+
+def test_what_is_secret_or_unseen_in_a_chat_is_told_apart_and_taken_out() -> None:
+    html = report_html(run_of(20, "mail bob@example.com, password=hunter2secret \u202eevil\u202c"))
+    assert "bob@example.com" not in html
+    assert "hunter2secret" not in html
+    assert "\u202e" not in html
+    assert "[U+202E]evil" in html
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, EVERYTHING], ids=range(len(ATTACKS) + 1))
+def test_no_text_from_data_becomes_an_element_an_attribute_or_a_request(attack: str) -> None:
+    attacked, plain = (run_of(24, said) for said in (attack, "harmless"))
+    page = report_html(attacked)
+    seen, same = Seen(page), Seen(report_html(plain))
+    assert seen.shape == same.shape
+    assert loads(seen) == []
+    assert (seen.open, seen.unbalanced) == ([], [])
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", page)
+    links = [attrs["href"] for tag, attrs in seen.elements if tag == "a"]
+    assert all(link.startswith(("#", "../../../runs/", "../../../index.html")) for link in links)
+    json.loads(report_text(attacked))
+
+
+def test_a_text_cannot_pass_for_a_link_when_the_report_moves_up() -> None:
+    html = report_html(run_of(24, 'href="../../../x'))
+    moved = published(html.encode()).decode()
+    assert 'href="runs/r/08_train/page.html"' in moved
+    assert Seen(moved).text == Seen(html).text
+
+
+def test_the_report_draws_within_two_seconds(data: ReportData) -> None:
+    report_html(data)
+    started = time.perf_counter()
+    report_html(run_of(660))
+    assert time.perf_counter() - started < 2
+
+
+# --- gathering -------------------------------------------------------------------------------------------------------
+
+
+def written(folder: Path, run: ReportData) -> dict[str, Input]:
+    """The artifacts a run's steps leave behind."""
+    attempts = [one for pair_ in run.before for one in (pair_.chat, pair_.agent)]
+    rows: dict[str, list[Record]] = {
+        "tasks": list(run.tasks),
+        "attempts": list(attempts),
+        "improvements": list(run.improvements),
+        "adapters": list(run.adapters),
+        "attempts_after": [*run.after.agent, *run.after.chat],
+        "scores": list(run.scores),
+        "verdicts": list(run.verdicts),
+        "versions": list(run.versions),
+    }
+    made = {name: write_rows(folder, name, records) for name, records in rows.items()}
+    return {
+        name: Input(path=str(folder / one.file), artifact=one, notebook="x") for name, one in made.items() if one.rows
+    }
+
+
+def step_over(folder: Path, inputs: dict[str, Input], steps: tuple[StepRecord, ...]) -> Step[Any]:
+    context = Context(
+        root=str(folder),
+        state=str(folder),
+        run_id="r",
+        notebook="14_report",
+        folder=str(folder),
+        inputs=inputs,
+        steps=steps,
+    )
+    return Step(context, SimpleNamespace(title="T"))  # type: ignore[arg-type]
+
+
+def test_gathering_brings_back_what_the_steps_wrote_the_variant_known_by_its_adapter(
+    tmp_path: Path, data: ReportData
+) -> None:
+    gathered = gather(step_over(tmp_path, written(tmp_path, data), data.steps))
+    assert gathered.before == data.before
+    assert gathered.after.agent == data.after.agent
+    assert (gathered.after.status, gathered.after.variant) == ("promoted", "sft")
+    assert report_json(gathered)["gap_after"] == report_json(data)["gap_after"]
+
+
+def test_gathering_from_a_run_that_could_not_train_keeps_the_reason(tmp_path: Path) -> None:
+    data = run_of(status="absent")
+    skipped = data.steps[-2].model_copy(update={"status": "skipped", "reason": "no local weights"})
+    gathered = gather(step_over(tmp_path, written(tmp_path, data), (*data.steps[:4], skipped)))
+    assert (gathered.after.status, gathered.after.reason) == ("absent", "no local weights")
+    assert report_json(gathered)["agent_success_after"] is None
+
+
+def test_a_version_that_the_run_was_told_not_to_promote_is_a_candidate(tmp_path: Path, data: ReportData) -> None:
+    release = data.steps[-1].model_copy(update={"metrics": {"champion": None}})
+    gathered = gather(step_over(tmp_path, written(tmp_path, data), (*data.steps[:-1], release)))
+    assert gathered.after.status == "candidate"
+    assert "told not to promote" in gathered.after.reason
+
+
+def test_the_notebook_asks_for_every_artifact_that_is_gathered() -> None:
+    notebook = read_notebook(NOTEBOOK)
+    assert notebook.optional == frozenset(ARTIFACTS)
+    assert notebook.writes >= {"report.html", "report.json"}
+
+
+# --- the list of runs ------------------------------------------------------------------------------------------------
+
+
+def a_run(outputs: Path, said: str = "") -> RunRecord:
+    folder = outputs / "runs" / "20260101-000000-000" / "14_report"
+    folder.mkdir(parents=True)
+    write_text(folder, "report.html", "<h1>x</h1>")
+    write_text(folder, "report.json", json.dumps({"verdict": f"good {said}", "chat_success": {"value": 0.9}}))
+    (folder / "page.html").write_text("page")
+    run = RunRecord(
+        id="20260101-000000-000",
+        name=f"name {said}",
+        runbook="runbook.yaml",
+        overrides={"source": said},
+        status="finished",
+        steps=(StepInRun(notebook="14_report", status="finished", folder="20260101-000000-000/14_report", why=said),),
+        created=1.79e9,
+    )
+    (folder.parent / "run.json").write_text(run.model_dump_json())
+    return run
+
+
+def test_the_index_lists_runs_with_verdict_and_links_that_exist(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    seen = Seen(write_index(tmp_path).read_text())
+    links = [attrs["href"] for tag, attrs in seen.elements if tag == "a"]
+    assert links
+    assert all((tmp_path / link).is_file() for link in links)
+    assert "90.0%" in seen.text
+    assert loads(seen) == []
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, EVERYTHING], ids=range(len(ATTACKS) + 1))
+def test_a_runs_words_stay_words_in_the_index(tmp_path: Path, attack: str) -> None:
+    a_run(tmp_path / "a", attack)
+    a_run(tmp_path / "b", "harmless")
+    seen, same = (Seen(write_index(tmp_path / name).read_text()) for name in "ab")
+    assert seen.shape == same.shape
+    assert loads(seen) == []
+
+
+def test_an_index_without_runs_says_how_to_make_one(tmp_path: Path) -> None:
+    assert "kt run" in Seen(write_index(tmp_path).read_text()).text
+
+
+def test_an_index_outlives_a_broken_report(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    (tmp_path / "runs" / run.id / "14_report" / "report.json").write_text("{")
+    assert run.id in Seen(write_index(tmp_path).read_text()).text

@@ -29,7 +29,6 @@ def report_json(data: ReportData) -> Json:
     and unconstrained decoding; *after* is the promoted version and null where there is none, with the reason in
     `after`. A candidate that was not promoted has its figures in `candidate`.
     """
-    # Whatever a record says goes through here, so no text can be shown that was not made fit for it.
     fit: Json = _fit(_figures(data))
     return fit
 
@@ -293,7 +292,7 @@ def steps(data: ReportData) -> Json:
 
 
 def _fit(value: Any) -> Any:
-    """A JSON value with its texts made fit to be shown."""
+    """A JSON value with its texts, whatever record they came from, made fit to be shown."""
     if isinstance(value, str):
         return shown(value, _LONGEST)
     if isinstance(value, Mapping):

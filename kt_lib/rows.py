@@ -126,7 +126,7 @@ def dataset_card(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], leakag
         *(f"| {kind} | {count} |" for kind, count in counts(rows, pairs).items()),
         "",
         f"Leakage: {len(leakage.leaks)} leak(s) of {leakage.evaluation_tasks} evaluation tasks ({leakage.entities}"
-        f" made-up names) into {leakage.training_texts} training texts. A name counts where it stands as a whole word, a"
+        f" made-up names) into {leakage.training_texts} training texts. A name counts as a whole word, a"
         " request where it was learned as it is or with other names and numbers, and as a near-duplicate from a"
         f" similarity of {leakage.threshold} on (Jaccard over three-word shingles).",
     ]

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from tiny_base import as_agent, call_of, make_base, sft_row, task
+from tiny_base import as_agent, call_of, make_base, odd_row, sft_row, task
 
 from kt_lib.calls.writing import write_calls
 from kt_lib.errors import KtError, NoLocalWeights
@@ -39,13 +39,6 @@ def pairs(count: int) -> list[PreferencePair]:
         )
         for at, text in enumerate(chosen)
     ]
-
-
-def odd_row(at: int) -> SftRow:
-    """An answer in a form that the packaged base was never taught."""
-    call = call_of(task(at)).arguments
-    answer = ChatMessage(role="assistant", content=f"{call['agent_id']}: {call['command']}")
-    return sft_row(task(at)).model_copy(update={"messages": (*as_agent(task(at)).messages, answer)})
 
 
 def test_the_packaged_base_learns_thirty_rows_to_the_letter_and_tells_every_step(tmp_path: Path) -> None:

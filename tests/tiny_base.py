@@ -89,6 +89,13 @@ def sft_row(one: Task) -> SftRow:
     return SftRow(messages=(*as_agent(one).messages, answer), kind="agent_call", task_id=one.id, basis="answer key")
 
 
+def odd_row(at: int) -> SftRow:
+    """An answer in a form that the packaged base was never taught."""
+    call = call_of(task(at)).arguments
+    answer = ChatMessage(role="assistant", content=f"{call['agent_id']}: {call['command']}")
+    return sft_row(task(at)).model_copy(update={"messages": (*as_agent(task(at)).messages, answer)})
+
+
 def make_base(folder: Path, hidden: int = 128, layers: int = 4, seed: int = 0) -> Path:
     """Writes a Llama-layout model with random weights, its tokenizer and the embedded model's chat template."""
     import torch

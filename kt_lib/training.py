@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kt_lib.columns import by_length, dataset, dpo_columns, sft_columns
 from kt_lib.errors import KtError, MissingPackage
-from kt_lib.records import Adapter, ChatMessage, PreferencePair, Record, SftRow
+from kt_lib.records import Adapter, PreferencePair, Record, SftRow
 from kt_lib.weights import import_peft, load, load_tokenizer, quiet, weights_digest
 
 log = logging.getLogger(__name__)
@@ -124,7 +123,7 @@ def train_sft(
         trainer = SFTTrainer(
             model=model,
             args=SFTConfig(output_dir=scratch, **options),
-            train_dataset=_dataset([_sft_columns(row) for row in rows]),
+            train_dataset=dataset([sft_columns(row) for row in rows]),
             processing_class=load_tokenizer(base),
             peft_config=_lora_config(recipe.lora),
         )
@@ -156,11 +155,11 @@ def train_dpo(
         set_seed(recipe.seed)
         model = load(base, adapter_in, trainable=True)
         options = _options(recipe, way) | {"beta": recipe.beta, "train_sampling_strategy": "sequential"}
-        rows = _by_length(pairs, recipe.per_device_train_batch_size, recipe.seed)
+        rows = by_length(pairs, recipe.per_device_train_batch_size, recipe.seed)
         trainer = DPOTrainer(
             model=model,
             args=DPOConfig(output_dir=scratch, **options),
-            train_dataset=_dataset([_dpo_columns(pair) for pair in rows]),
+            train_dataset=dataset([dpo_columns(pair) for pair in rows]),
             processing_class=load_tokenizer(base),
             peft_config=None if adapter_in else _lora_config(recipe.lora),
         )
@@ -172,56 +171,7 @@ def train_dpo(
         return _save(name, base, trainer.model, out, recipe, len(pairs), trained, way)
 
 
-# --- rows in the engine's form ---------------------------------------------------------------------------------------
-
-
-def _dataset(rows: list[dict[str, Any]]) -> Any:
-    from datasets import Dataset
-
-    if not any(row["tools"] for row in rows):
-        rows = [{name: value for name, value in row.items() if name != "tools"} for row in rows]
-    return Dataset.from_list(rows, on_mixed_types="use_json")
-
-
-def _sft_columns(row: SftRow) -> dict[str, Any]:
-    """TRL's prompt and completion: what stands before the last message, and the last message."""
-    *before, last = row.messages
-    return {"prompt": [_plain(one) for one in before], "completion": [_plain(last)], "tools": _tools(row)}
-
-
-def _dpo_columns(pair: PreferencePair) -> dict[str, Any]:
-    sides = {name: [{"role": "assistant", "content": getattr(pair, name)}] for name in ("chosen", "rejected")}
-    return {"prompt": [_plain(one) for one in pair.prompt], **sides, "tools": _tools(pair)}
-
-
-def _plain(message: ChatMessage) -> dict[str, Any]:
-    plain: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        functions = [{"name": call.name, "arguments": call.arguments} for call in message.tool_calls]
-        plain["tool_calls"] = [{"type": "function", "function": function} for function in functions]
-    if message.name:
-        plain["name"] = message.name
-    return plain
-
-
-def _tools(row: SftRow | PreferencePair) -> str | None:
-    """The tools as JSON text, because schemas of different tools share no column type."""
-    if not row.tools:
-        return None
-    return json.dumps([{"type": "function", "function": tool.model_dump()} for tool in row.tools])
-
-
-def _by_length(pairs: Sequence[PreferencePair], batch: int, seed: int) -> list[PreferencePair]:
-    """Pairs of like length together, the batches in random order: the engine groups rows only for SFT."""
-
-    def size(at: int) -> tuple[int, int]:
-        pair = pairs[at]
-        return sum(len(one.content) for one in pair.prompt) + len(pair.chosen) + len(pair.rejected), at
-
-    order = sorted(range(len(pairs)), key=size)
-    batches = [order[at : at + batch] for at in range(0, len(order), batch)]
-    random.Random(seed).shuffle(batches)
-    return [pairs[at] for chosen in batches for at in chosen]
+# --- the engine ------------------------------------------------------------------------------------------------------
 
 
 def _refuse_long(ids: Sequence[Sequence[int]], model: Any, names: Sequence[str]) -> None:
@@ -232,9 +182,6 @@ def _refuse_long(ids: Sequence[Sequence[int]], model: Any, names: Sequence[str])
             f"the row of task {names[longest]} has {len(ids[longest])} tokens and the model reads {most}:"
             " leave it out, or shorten its conversation or its list of tools"
         )
-
-
-# --- the engine ------------------------------------------------------------------------------------------------------
 
 
 def _options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any]:

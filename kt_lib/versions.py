@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from kt_lib.errors import GateRefused
 from kt_lib.records import ModelVersion, PairedTable, Protocol, Record, Score, Verdict
@@ -138,23 +139,13 @@ def new_version(
     number = number_for(history, base=ground, data=data, digest=digest, against_last=against_last, now=now)
     why = refusal(verdicts) or (None if passed else "the gate did not pass it")
     gate = f"not let through: {why}" if why else "let through: better on the target, no guard lost"
-    evidence = {"scores": tuple(scores), "verdicts": tuple(verdicts), "promoted": why is None}
-    reason = f"{number.reason}; {gate}"
+    evidence: dict[str, Any] = {"scores": tuple(scores), "verdicts": tuple(verdicts), "promoted": why is None}
+    evidence["reason"] = f"{number.reason}; {gate}"
     if not number.new:
-        same = next(one for one in history if one.version == number.version)
-        return same.model_copy(update={**evidence, "reason": reason})
-    return ModelVersion(
-        version=number.version,
-        base=ground,
-        adapter=adapter,
-        digest=digest,
-        run=run,
-        data=data,
-        **evidence,
-        reason=reason,
-        folder=f"models/{number.version}",
-        created=time.time() if now is None else now,
-    )
+        return next(one for one in history if one.version == number.version).model_copy(update=evidence)
+    made = {"base": ground, "adapter": adapter, "digest": digest, "run": run, "data": data}
+    when = time.time() if now is None else now
+    return ModelVersion(version=number.version, folder=f"models/{number.version}", created=when, **made, **evidence)
 
 
 # --- in words and numbers --------------------------------------------------------------------------------------------

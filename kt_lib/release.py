@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kt_lib.artifacts import write_whole
 from kt_lib.errors import ArtifactError, NoLocalWeights
 from kt_lib.ledger import Championship, Ledger, open_ledger
 from kt_lib.records import ModelVersion, Rate, Request
@@ -132,11 +133,19 @@ def place(state: Path, merged: Path, version: ModelVersion, notes: Sequence[str]
     if model_digest(merged) != version.digest:
         raise ArtifactError(f"{merged} is not what version {version.version} was made of: run 10_release again")
     folder = state / version.folder
+    if _holds(folder, version.digest):
+        # People may be using it: only its card is renewed, in one stroke.
+        write_whole(folder / CARD, card(version, notes))
+        return folder
     making = _fresh(folder.parent / f"{_MAKING}{folder.name}", make=False)
     shutil.copytree(merged, making)
     (making / CARD).write_text(card(version, notes), encoding="utf-8")
     making.rename(_fresh(folder, make=False))
     return folder
+
+
+def _holds(folder: Path, digest: str) -> bool:
+    return any(folder.glob("*.safetensors")) and model_digest(folder) == digest
 
 
 # --- in use ----------------------------------------------------------------------------------------------------------

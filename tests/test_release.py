@@ -105,7 +105,10 @@ def test_a_version_stands_on_its_shelf_with_a_card(made: dict[str, Path], tmp_pa
     for words in ("90.0% | 82.6% to 94.5% | 100", "| target | better | yes |", "sha256:data", "on purpose"):
         assert words in card
     assert str(tmp_path) not in card
-    assert place(tmp_path, made["merged"], version) == folder, "placing it again changes nothing"
+    weights = (folder / "model.safetensors").stat()
+    assert place(tmp_path, made["merged"], version) == folder
+    assert (folder / "model.safetensors").stat() == weights, "weights in use are not touched, only the card is renewed"
+    assert "on purpose" not in (folder / "README.md").read_text()
     assert (
         EmbeddedModel(folder).complete(ASKED[:1])[0].text == EmbeddedModel(made["merged"]).complete(ASKED[:1])[0].text
     )

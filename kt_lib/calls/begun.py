@@ -23,11 +23,12 @@ _TAGS = re.compile(
     r"<\|?(?:tool_call|function_call|functioncall|tool_use|toolcall|invoke|python_tag)s?\b|<function=|\[/?TOOL_CALLS?\]",
     re.IGNORECASE,
 )
-_REACT = re.compile(r"^\s*Action\s*:\s*`?([\w.\-]+)`?.*?^\s*Action Input\s*:", re.MULTILINE | re.DOTALL)
+_REACT = re.compile(r"^[ \t]*Action[ \t]*:[ \t]*`?([\w.\-]+)`?[ \t]*\n\s*Action Input[ \t]*:", re.MULTILINE)
 _KEYED = re.compile(
     r"[{\[,]\s*[\"'“]?(" + "|".join((*TOOL_KEYS, *_WRAPPERS)) + r")[\"'”]?\s*[:=]\s*(?:[\"'“]([^\"'”\n]*))?"
 )
 _ARGUMENTS_KEYED = re.compile(r"[\"'“]?\b(?:" + "|".join(ARGUMENT_KEYS) + r")[\"'”]?\s*[:=]\s*[{\[\"']")
+_OPENING = re.compile(r"[{\[]")
 _THOUGHT = re.compile(r"\A\s*<(think|thinking|thought)>.*?</\1>\s*", re.DOTALL)
 _MOST_PLACES = 200
 
@@ -128,7 +129,7 @@ def _json_values(text: str) -> Iterator[tuple[int, int, Any]]:
     decoder = json.JSONDecoder()
     at = 0
     for _ in range(_MOST_PLACES):
-        found = re.compile(r"[{\[]").search(text, at)
+        found = _OPENING.search(text, at)
         if found is None:
             return
         try:

@@ -118,6 +118,11 @@ def asks_to_know(messages: Sequence[ChatMessage]) -> bool:
     return False
 
 
+def near(words: str) -> str:
+    """The last words before a place, as many as can bear on it."""
+    return words[-400:]
+
+
 def will_act(sentence: str) -> bool:
     """Whether the speaker says that they will do it (not only what they would do)."""
     return _ACTS.search(_CONDITIONALLY.sub("", sentence)) is not None

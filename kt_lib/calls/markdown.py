@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 
 _FENCE = re.compile(
     r"^([ \t]*)(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)(?:^[ \t]*\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
 _INLINE = re.compile(r"(?<!`)(`{1,2})(?!`)([^\n]+?)(?<!`)\1(?!`)")
-_QUOTED = re.compile(r"\"([^\"\n]{1,400})\"|“([^”\n]{1,400})”|(?<![\w])'([^'\n]{1,400})'(?!\w)")
-_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*|__([^_\n]{1,200})__")
 _LINE_BREAK = re.compile(r"\n[ \t]*(?=\n|[-*+•][ \t]|\d+[.)][ \t]|#{1,6}[ \t]|>)|\n(?=[ \t]*\n)")
 _END = re.compile(r"[.!?]+[\"')\]*_]*(?=\s|$)")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|approx|dr|mr|ms|mrs|st|no)\.$", re.IGNORECASE)
+MOST_PLACES = 200
+"""Most code spans, fences, mentions and the like that are looked at in one answer."""
 CODE = "\ufffc"
 """Stands for each character of code in masked text, so that no cue is found inside code."""
 
@@ -28,7 +29,7 @@ class Span:
     end: int
     value: str
     kind: str
-    """code, fence, quote or bold."""
+    """code or fence."""
     language: str = ""
 
 
@@ -53,29 +54,20 @@ class Answer:
     @cached_property
     def fences(self) -> list[Span]:
         """Fenced blocks; `value` is the body."""
-        found = _FENCE.finditer(self.text + "\n")
+        found = islice(_FENCE.finditer(self.text + "\n"), MOST_PLACES)
         return [Span(m.start(), min(m.end(), len(self.text)), m[4], "fence", m[3].lower()) for m in found]
 
     @cached_property
     def codes(self) -> list[Span]:
         """Inline code spans."""
         bare = _blot(self.text, self.fences)
-        return [Span(m.start(), m.end(), m[2].strip(), "code") for m in _INLINE.finditer(bare)]
+        found = islice(_INLINE.finditer(bare), MOST_PLACES)
+        return [Span(m.start(), m.end(), m[2].strip(), "code") for m in found]
 
     @cached_property
     def masked(self) -> str:
         """The text with code and fences blotted out; newlines stay."""
         return _blot(_blot(self.text, self.fences), self.codes)
-
-    @cached_property
-    def marked(self) -> list[Span]:
-        """Code, quoted and bold pieces in order: what an answer sets off as a value."""
-        quotes = [
-            Span(m.start(), m.end(), (m[1] or m[2] or m[3]).strip(), "quote") for m in _QUOTED.finditer(self.masked)
-        ]
-        bolds = [Span(m.start(), m.end(), (m[1] or m[2]).strip(), "bold") for m in _BOLD.finditer(self.masked)]
-        plain = [span for span in (*quotes, *bolds) if span.value and CODE not in span.value]
-        return sorted([*self.codes, *plain], key=lambda span: span.start)
 
     @cached_property
     def sentences(self) -> list[Sentence]:
@@ -89,14 +81,24 @@ class Answer:
 
     def sentence_at(self, place: int) -> Sentence | None:
         """The sentence that covers a place."""
-        return next((sentence for sentence in self.sentences if sentence.start <= place < sentence.end), None)
+        at = bisect_right(self._starts, place) - 1
+        return self.sentences[at] if at >= 0 and place < self.sentences[at].end else None
+
+    def before(self, place: int) -> list[Sentence]:
+        """The last sentences that end before a place, at most twenty."""
+        at = bisect_right(self._starts, place)
+        return [sentence for sentence in self.sentences[max(0, at - 20) : at] if sentence.end <= place]
 
     def lead_of(self, fence: Span) -> list[Sentence]:
         """The sentences of the paragraph right before a fence, with nothing but space between."""
-        before = [sentence for sentence in self.sentences if sentence.end <= fence.start]
+        before = self.before(fence.start)
         if not before or any(other.start >= before[-1].end and other.end <= fence.start for other in self.fences):
             return []
         return [sentence for sentence in before if sentence.paragraph == before[-1].paragraph]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [sentence.start for sentence in self.sentences]
 
     def _lines(self) -> list[tuple[int, int]]:
         edges = {0, len(self.text)}

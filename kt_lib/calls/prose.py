@@ -14,6 +14,9 @@ from kt_lib.calls.prose_named import named_calls, offered
 from kt_lib.calls.protocol import Reading
 from kt_lib.records import ChatMessage, ToolCall, ToolSpec, canonical_json
 
+LONGEST = 20_000
+"""Characters of an answer that are read; what comes after them is not looked at."""
+
 
 def read_chat(text: str, tools: Sequence[ToolSpec], messages: Sequence[ChatMessage] = ()) -> Reading:
     """The calls that a chat answer means; each carries the words it was read from.
@@ -24,7 +27,7 @@ def read_chat(text: str, tools: Sequence[ToolSpec], messages: Sequence[ChatMessa
     up to the answer) tell whether an explanation was asked for and which names are known; nothing is taken from them
     into a call. Returns a Reading with calls, or with the plain text, or `empty_reply`.
     """
-    text = without_thoughts(text)
+    text = without_thoughts(text)[:LONGEST]
     if not text:
         return Reading(failure=EMPTY_REPLY, detail="the reply is empty")
     if not tools:

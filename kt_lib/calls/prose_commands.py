@@ -119,11 +119,11 @@ def _kind(code: str) -> str | None:
 
 
 def _inline_is_told(span: Span, sentence: Sentence, to_know: bool, already: bool) -> bool:
-    before = sentence.masked[: span.start - sentence.start]
-    after = sentence.masked[span.end - sentence.start :]
+    before = cues.near(sentence.masked[: span.start - sentence.start])
+    after = sentence.masked[span.end - sentence.start :][:200]
     if to_know and not cues.will_act(before):
         return False
-    if cues.asks_back(sentence.masked) or cues.forbids(before, after) or cues.reports(before):
+    if cues.asks_back(sentence.masked[-80:]) or cues.forbids(before, after) or cues.reports(before):
         return False
     if cues.is_alternative(before) or cues.is_afterthought(before) or cues.is_hedged(before, after):
         return False
@@ -137,7 +137,7 @@ def _inline_is_told(span: Span, sentence: Sentence, to_know: bool, already: bool
 
 def _told_in_fence(answer: Answer, fence: Span, to_know: bool, already: bool) -> list[Told]:
     lead = answer.lead_of(fence)
-    last = lead[-1].masked if lead else ""
+    last = cues.near(lead[-1].masked) if lead else ""
     if to_know and not cues.will_act(last):
         return []
     if cues.is_alternative(last) or cues.is_afterthought(last) or cues.reports(last) or cues.forbids(last, ""):
@@ -196,7 +196,7 @@ def _hosts(answer: Answer, told: Told, known: str, takers: Sequence[ToolSpec]) -
     near = hosts_named(told.context, known, takers)
     if near:
         return near
-    before = [sentence for sentence in answer.sentences if sentence.end <= told.span.start]
+    before = answer.before(told.span.start)
     if before and re.match(r"\s*(?:#|\*\*)", before[-1].masked):
         under = hosts_named(_without_commands(answer, before[-1]), known, takers)
         if under:
@@ -208,8 +208,8 @@ def _hosts(answer: Answer, told: Told, known: str, takers: Sequence[ToolSpec]) -
 def _context(answer: Answer, sentence: Sentence) -> str:
     """The sentence without its commands, and the one before it in the paragraph or before the list."""
     own = _without_commands(answer, sentence)
-    index = answer.sentences.index(sentence)
-    earlier = answer.sentences[index - 1] if index else None
+    before = answer.before(sentence.start)
+    earlier = before[-1] if before else None
     near = earlier and (earlier.paragraph == sentence.paragraph or sentence.item)
     if hosts_named(own, "", ()) or folder_named(own):
         return own
@@ -218,7 +218,7 @@ def _context(answer: Answer, sentence: Sentence) -> str:
 
 def _without_commands(answer: Answer, sentence: Sentence) -> str:
     """The sentence as written, its commands left out so that their words name no machine."""
-    text = answer.text[sentence.start : sentence.end]
+    text = answer.text[sentence.start : min(sentence.end, sentence.start + 1000)]
     parts, at = [], 0
     for span in answer.codes:
         if sentence.start <= span.start < sentence.end and (" " in span.value or is_command(span.value)):

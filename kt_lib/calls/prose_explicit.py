@@ -7,18 +7,19 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from kt_lib.calls import cues
 from kt_lib.calls.begun import ARGUMENT_KEYS, TOOL_KEYS, is_no_tool
-from kt_lib.calls.markdown import Answer
+from kt_lib.calls.markdown import MOST_PLACES, Answer
 from kt_lib.calls.rules import one_name
 from kt_lib.calls.shapes import properties_of, required_of
 from kt_lib.records import ToolCall, ToolSpec
 
 _PLACEHOLDER = re.compile(r"^\s*(?:<[^<>]+>|\{[^{}]*\}|\[[a-z _-]*\]|\.\.\.|…|your[_ -].*|xxx+)\s*$", re.IGNORECASE)
+_OPENING = re.compile(r"[{\[]")
 _REACT = re.compile(r"^\s*Action\s*:\s*`?([\w.\-]+)`?\s*\n\s*Action Input\s*:", re.MULTILINE)
-_MOST_PLACES = 200
 
 
 def explicit_calls(answer: Answer, tools: Mapping[str, ToolSpec], to_know: bool) -> list[tuple[int, int, ToolCall]]:
@@ -47,11 +48,11 @@ def _is_meant(answer: Answer, place: int, to_know: bool) -> bool:
     else:
         sentence = answer.sentence_at(place)
         words = sentence.masked if sentence else ""
-        before = words[: place - sentence.start] if sentence else ""
-        after = words[place - sentence.start :].lstrip("\ufffc") if sentence else ""
-    if to_know and not cues.will_act(words):
+        before = cues.near(words[: place - sentence.start]) if sentence else ""
+        after = words[place - sentence.start :].lstrip("\ufffc")[:200] if sentence else ""
+    if to_know and not cues.will_act(cues.near(before)):
         return False
-    if cues.asks_back(words) and fence is None:
+    if cues.asks_back(words[-80:]) and fence is None:
         return False
     doubtful = cues.forbids(before, after) or cues.is_alternative(before) or cues.reports(before)
     return not doubtful and not cues.is_afterthought(before)
@@ -73,8 +74,8 @@ def _react_calls(text: str, tools: Mapping[str, ToolSpec]) -> Iterator[tuple[int
 def _json_calls(text: str, tools: Mapping[str, ToolSpec]) -> Iterator[tuple[int, int, ToolCall]]:
     decoder = json.JSONDecoder()
     at = 0
-    for _ in range(_MOST_PLACES):
-        opening = re.compile(r"[{\[]").search(text, at)
+    for _ in range(MOST_PLACES):
+        opening = _OPENING.search(text, at)
         if opening is None:
             return
         try:
@@ -132,7 +133,7 @@ def _named_by_key(value: dict[str, Any], tools: Mapping[str, ToolSpec]) -> ToolC
 
 
 def _function_calls(answer: Answer, tools: Mapping[str, ToolSpec]) -> Iterator[tuple[int, int, ToolCall]]:
-    for found in re.finditer(r"(?<![\w.])([A-Za-z_][\w.\-]*)\(", answer.text):
+    for found in islice(re.finditer(r"(?<![\w.])([A-Za-z_][\w.\-]*)\(", answer.text), MOST_PLACES):
         tool = tools.get(one_name(found[1]).replace("-", "_"))
         end = _closing(answer.text, found.end() - 1)
         if tool is None or end is None:

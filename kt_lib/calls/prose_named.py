@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from kt_lib.calls import cues
-from kt_lib.calls.markdown import Answer, Sentence
+from kt_lib.calls.markdown import MOST_PLACES, Answer, Sentence
 from kt_lib.calls.prose_explicit import is_placeholder
 from kt_lib.calls.rules import one_name
 from kt_lib.calls.shapes import cast, properties_of, required_of
@@ -124,14 +125,15 @@ def _mentions(answer: Answer, tools: Mapping[str, ToolSpec]) -> list[_Mention]:
             if distinct
             else rf"(?:[`*\"']+){spoken}(?:\(\))?(?:[`*\"']+)|\b{spoken}(?=\s+(?:tool|function)\b)"
         )
-        mentions.extend(_Mention(found.start(), found.end(), tool) for found in re.finditer(pattern, answer.text))
-    return sorted(mentions)
+        found = islice(re.finditer(pattern, answer.text), MOST_PLACES)
+        mentions.extend(_Mention(each.start(), each.end(), tool) for each in found)
+    return sorted(mentions)[:MOST_PLACES]
 
 
 def _is_meant(answer: Answer, mention: _Mention, sentence: Sentence, to_know: bool) -> bool:
-    before = answer.masked[sentence.start : mention.start]
-    after = answer.masked[mention.end : sentence.end].lstrip("\ufffc`*\"'() ")
-    if cues.asks_back(sentence.masked) or (to_know and not cues.will_act(before)):
+    before = cues.near(answer.masked[sentence.start : mention.start])
+    after = answer.masked[mention.end : sentence.end].lstrip("\ufffc`*\"'() ")[:200]
+    if cues.asks_back(sentence.masked[-80:]) or (to_know and not cues.will_act(before)):
         return False
     if (
         cues.forbids(before, after)

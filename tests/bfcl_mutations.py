@@ -79,7 +79,28 @@ def _inside(value: Any, rng: random.Random, change: Callable[[Any], Any]) -> Any
 
 
 def other_value(output: Output, question: dict[str, Any], rng: random.Random) -> None:
-    values = (0, 1, -1, 5, 10, 0.5, 1e300, 10**20, 10**400, "", "x", True, False, None, [], {}, ["a"], {"a": 1}, [[1]], [{}])
+    values = (
+        0,
+        1,
+        -1,
+        5,
+        10,
+        0.5,
+        1e300,
+        10**20,
+        10**400,
+        "",
+        "x",
+        True,
+        False,
+        None,
+        [],
+        {},
+        ["a"],
+        {"a": 1},
+        [[1]],
+        [{}],
+    )
     _replace(output, rng, lambda value: copy.deepcopy(rng.choice(values)))
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import warnings
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from kt_lib.calls.failures import CODE_FENCE, INVALID_JSON, PROSE_AROUND_JSON, PYTHON_DICT, TOOL_NONE, WRONG_KEY
@@ -28,6 +29,8 @@ _KEYED = re.compile(
     r"[{\[,]\s*[\"'“]?(" + "|".join((*TOOL_KEYS, *_WRAPPERS)) + r")[\"'”]?\s*[:=]\s*(?:[\"'“]([^\"'”\n]*))?"
 )
 _ARGUMENTS_KEYED = re.compile(r"[\"'“]?\b(?:" + "|".join(ARGUMENT_KEYS) + r")[\"'”]?\s*[:=]\s*[{\[\"']")
+_FUNCTION = re.compile(r"(\[\s*)?`?(?<![\w.])([A-Za-z_][\w.]*)\(")
+_KEYWORD_VALUE = re.compile(r"\s*\w+\s*=\s*(?:[-\d\"'\[{]|True\b|False\b|None\b)")
 _OPENING = re.compile(r"[{\[]")
 _THOUGHT = re.compile(r"\A\s*<(think|thinking|thought)>.*?</\1>\s*", re.DOTALL)
 _MOST_PLACES = 200
@@ -195,15 +198,16 @@ def _broken_json(text: str, names: Collection[str]) -> Begun | None:
 
 
 def _function_syntax(text: str, names: Collection[str], fenced: list[tuple[int, int]]) -> Begun | None:
-    """`name(...)` of an offered tool, alone on its line or in a fence: a call in the form of another protocol."""
-    for found in re.finditer(r"^[ \t]*\[?[ \t]*`?([A-Za-z_][\w.]*)\((?=.*?(?:\)|$))", text, re.MULTILINE):
-        if one_name(found[1]) not in names:
+    """`name(...)` of an offered tool, on a line of its own, in a list, in a fence, or with values anywhere."""
+    for found in islice(_FUNCTION.finditer(text), _MOST_PLACES):
+        if one_name(found[2]) not in names:
             continue
-        line_end = text.find("\n", found.start())
-        line = text[found.start() : None if line_end < 0 else line_end].strip()
-        if any(first <= found.start(1) <= last for first, last in fenced):
+        line_start, line_end = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.end())
+        line = text[line_start : None if line_end < 0 else line_end].strip()
+        if any(first <= found.start(2) <= last for first, last in fenced):
             return Begun(CODE_FENCE, f"the call stands as code in a fence: {line[:120]}")
-        if line.endswith((")", ")]", ")`", ");", ",")) or text.strip() == line:
+        whole = line.endswith((")", ")]", ")`", ");", ",")) or text.strip() == line
+        if (line.startswith(found[0]) and whole) or found[1] or _KEYWORD_VALUE.match(text, found.end()):
             return Begun(INVALID_JSON, f"the call is written as a function call: {line[:120]}")
     return None
 

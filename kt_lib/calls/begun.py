@@ -77,6 +77,7 @@ def looks_like_call(value: Any, names: Collection[str]) -> bool:
 def begun_call(text: str, names: Collection[str]) -> Begun | None:
     """How `text`, which is no call that the protocol reads, begins one; None where it is a plain answer."""
     fenced = [match.span(1) for match in _FENCED.finditer(text)]
+    rest = text
     for start, end, value in _json_values(text):
         if looks_like_call(value, names):
             if any(first <= start and end <= last for first, last in fenced):
@@ -84,6 +85,7 @@ def begun_call(text: str, names: Collection[str]) -> Begun | None:
             if text[:start].strip() or text[end:].strip():
                 return _around(text, start, end, value, names)
             return wrong_form(value, names)
+        rest = f"{rest[:start]}{' ' * (end - start)}{rest[end:]}"  # sound JSON that is no call
     if dict_text := _python_call(text, names):
         return Begun(PYTHON_DICT, f"the call is a Python dict: {dict_text[:120]}")
     if _TAGS.search(text):
@@ -91,7 +93,7 @@ def begun_call(text: str, names: Collection[str]) -> Begun | None:
     react = _REACT.search(text)
     if react and one_name(react[1]) in names:
         return Begun(INVALID_JSON, "the call is written as Action and Action Input")
-    return _broken_json(text, names) or _function_syntax(text, names, fenced)
+    return _broken_json(rest, names) or _function_syntax(text, names, fenced)
 
 
 def wrong_form(value: Any, names: Collection[str]) -> Begun:

@@ -92,7 +92,8 @@ _ASKS_TO_KNOW = _cue(
     what(?:['’]s| is| are) (?:an?|the (?:difference|meaning|purpose|point|use|idea|advantage|default))\b
     what(?:['’]s| is)\s+[`'\"]?[\w.-]+[`'\"]?\s+(?:for|used for)\b
     how (?:does|do (?!i\b|we\b|you\b)|did|is .{1,40} different)
-    when (?:should|would)\b|tell me (?:about|why|how to)\b|tell \w+ (?:in words )?what .{1,40} (?:is for|does|means)
+    (?:what|which) (?:can you|are you able|tools|functions|commands)\b|when (?:should|would)\b
+    tell me (?:about|why|how to)\b|tell \w+ (?:in words )?what .{1,40} (?:is for|does|means)
     difference between|i(?:['’]m| am) (?:learning|curious)|define|compare|which is better
     who (?:invented|made|wrote)""",
 )
@@ -100,7 +101,7 @@ _ASKS_WHY = re.compile(r"^\W*(?:why|what happens (?:if|when)|how come)\b", re.IG
 _PLACE = re.compile(r"[A-Za-z-]\d|\d+\.\d+\.\d+|(?<!\w)/\w+|\w-\w+\d")
 _ACTS = _cue(
     r"\b",
-    r"""I(?:['’]ll| will|['’]m going to| am going to|['’]d| would| should| need to| have to| can)|let me|let['’]s|let us
+    r"""I(?:['’]ll| will|['’]m going to| am going to|['’]d| would| should| need to| have to)|let me|let['’]s|let us
     we(?:['’]ll| will| should| can| need to)""",
     r"\b",
 )

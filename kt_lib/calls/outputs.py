@@ -17,8 +17,9 @@ def read_output(output: Any, names: Collection[str]) -> list[Call]:
     Read are: a list of `{name: arguments}`; a list of OpenAI calls (`{"name", "arguments"}` or `{"type", "function"}`,
     arguments as an object or as JSON text); OpenAI's message with `tool_calls`; `{"tool", "params"[, "reasoning"]}`
     alone or in a list; the JSON text of any of these; BFCL's `[f(a=1), g(b="x")]`. A call begun in any other way,
-    with words or a fence around it, or broken, raises Unreadable: nothing is repaired. `names` are the offered tools'
-    names, as `one_name`.
+    with words or a fence around it, or broken, raises Unreadable: nothing is repaired. (BFCL's own decoder takes off
+    backticks and puts in missing brackets first; that, and its reading of `+5` as -5, is not followed.) `names` are
+    the offered tools' names, as `one_name`.
     """
     if isinstance(output, str):
         return _read_text(without_thoughts(output), names)

@@ -198,9 +198,10 @@ def _hosts(answer: Answer, told: Told, known: str, takers: Sequence[ToolSpec]) -
         return near
     before = answer.before(told.span.start)
     if before and re.match(r"\s*(?:#|\*\*)", before[-1].masked):
-        under = hosts_named(_without_commands(answer, before[-1]), known, takers)
+        heading = _without_commands(answer, before[-1])
+        under = hosts_named(heading, known, takers) or hosts_named(f"on {heading.strip(' #*:')}", known, takers)
         if under:
-            return under
+            return under[:1]
     said = [host for sentence in before for host in hosts_named(_without_commands(answer, sentence), known, takers)]
     return said[:1] if len(set(said)) == 1 else []
 

@@ -17,7 +17,12 @@ from kt_lib.calls.rules import one_name
 from kt_lib.calls.shapes import properties_of, required_of
 from kt_lib.records import ToolCall, ToolSpec
 
-_PLACEHOLDER = re.compile(r"^\s*(?:<[^<>]+>|\{[^{}]*\}|\[[a-z _-]*\]|\.\.\.|…|your[_ -].*|xxx+)\s*$", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"\s*(?:<[^<>]+>|\{[^{}]*\}|\[[a-z _-]*\]|\.\.\.|…|xxx+|your[_-].*"
+    r"|(?:the |your )[a-z ]{0,20}"
+    r"(?:name|id|ip|number|address|host|server|here|password|token|key|path|file|value))\s*\Z",
+    re.IGNORECASE,
+)
 _OPENING = re.compile(r"[{\[]")
 _REACT = re.compile(r"^\s*Action\s*:\s*`?([\w.\-]+)`?\s*\n\s*Action Input\s*:", re.MULTILINE)
 

@@ -26,7 +26,7 @@ _VALUE = (
 )
 _DIRECTS = re.compile(
     r"\b(?:use|using|call|calling|run|running|invoke|invoking|execute|trigger|via|with|through|tool|function|need|is|be|make"
-    r"|submit|try|then|file|start)\b[^.;]*$",
+    r"|submit|try|then|file|start|job for|suggest|recommend)\b[^.;]*$",
     re.IGNORECASE,
 )
 _IS_RIGHT = re.compile(
@@ -93,7 +93,7 @@ def read_values(text: str, tool: ToolSpec) -> dict[str, Any]:
 
 def _raw_values(text: str, name: str) -> list[str]:
     spoken = re.escape(name).replace("_", r"[_\s-]")
-    after = re.compile(rf"(?<![\w-])[`*_\"']*{spoken}{_LINK}{_VALUE}", re.IGNORECASE)
+    after = re.compile(rf"(?<![\w-])[`*_\"']*{spoken}(?!\w){_LINK}{_VALUE}", re.IGNORECASE)
     before = re.compile(
         rf"(?:`(?P<code>[^`\n]+)`|\"(?P<double>[^\"\n]+)\")\s+as\s+(?:the\s+|its\s+)?[`*]*{spoken}\b", re.IGNORECASE
     )

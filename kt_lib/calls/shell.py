@@ -72,7 +72,7 @@ def is_command(text: str) -> bool:
 def is_bare_command(text: str) -> bool:
     """Whether a whole answer without any marking is a command: one line whose words are no English sentence."""
     words = text.split()
-    if "\n" in text or text.endswith((".", "!", "?", ":")) or len(words) < 2 or not is_command(text):
+    if "\n" in text or text.endswith((".", "!", "?", ":")) or not is_command(text):
         return False
     return words[0] not in _ALSO_ENGLISH or any(re.match(r"[-/.~$|*'\"]", word) for word in words[1:])
 

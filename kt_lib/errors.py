@@ -1,23 +1,23 @@
 """Every error that kt raises on purpose. A message says what is wrong, where, and what to do.
 
-    KtError
-    ├── SetupError          (ValueError)    the set-up is wrong: exit code 2, before any kernel starts
-    │   ├── ParameterError                  a parameter is unknown, missing or out of bounds
-    │   ├── RunbookError                    the runbook names what does not exist, or runs in a circle
-    │   └── MissingPackage  (ImportError)   an optional package is needed here: says how to install it
-    ├── WorkspaceBusy       (RuntimeError)  another process holds the workspace: says who
-    ├── StepFailed          (RuntimeError)  a notebook failed: step, cell, cause, page, how to go on
-    ├── ArtifactError       (ValueError)    an artifact is missing, cut off or of another type
-    ├── SourceError         (ValueError)    a whole input file cannot be read (one bad row is set aside instead)
-    ├── LeakageError        (ValueError)    an evaluation task is too near to something trained on
-    ├── ModelError          (RuntimeError)  a model or its server failed, in the server's own words
-    │   ├── ModelNotFound   (LookupError)
-    │   ├── ToolsNotSupported
-    │   ├── ModelTimeout    (TimeoutError)
-    │   ├── ServerFault                     429, 5xx, a broken stream: worth another try
-    │   └── NoLocalWeights                  training was asked of a model that is only served
-    ├── ConsentRequired     (PermissionError)  something would leave this machine without consent
-    └── GateRefused         (ValueError)    a version may not be promoted: says which guard and why
+KtError
+├── SetupError          (ValueError)    the set-up is wrong: exit code 2, before any kernel starts
+│   ├── ParameterError                  a parameter is unknown, missing or out of bounds
+│   ├── RunbookError                    the runbook names what does not exist, or runs in a circle
+│   └── MissingPackage  (ImportError)   an optional package is needed here: says how to install it
+├── WorkspaceBusy       (RuntimeError)  another process holds the workspace: says who
+├── StepFailed          (RuntimeError)  a notebook failed: step, cell, cause, page, how to go on
+├── ArtifactError       (ValueError)    an artifact is missing, cut off or of another type
+├── SourceError         (ValueError)    a whole input file cannot be read (one bad row is set aside instead)
+├── LeakageError        (ValueError)    an evaluation task is too near to something trained on
+├── ModelError          (RuntimeError)  a model or its server failed, in the server's own words
+│   ├── ModelNotFound   (LookupError)
+│   ├── ToolsNotSupported
+│   ├── ModelTimeout    (TimeoutError)
+│   ├── ServerFault                     429, 5xx, a broken stream: worth another try
+│   └── NoLocalWeights                  training was asked of a model that is only served
+├── ConsentRequired     (PermissionError)  something would leave this machine without consent
+└── GateRefused         (ValueError)    a version may not be promoted: says which guard and why
 """
 
 

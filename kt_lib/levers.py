@@ -29,7 +29,8 @@ class Lever(Record):
 
 def cheap_levers(prompts: Sequence[str], few_shot: int) -> list[Lever]:
     """The levers from cheap to dear."""
-    names = ["constrained", *(f"prompt:{prompt}" for prompt in prompts), *([f"few_shot:{few_shot}"] if few_shot else [])]
+    names = ["constrained", *(f"prompt:{prompt}" for prompt in prompts)]
+    names += [f"few_shot:{few_shot}"] if few_shot else []
     return [lever_named(name) for name in names]
 
 

@@ -76,7 +76,8 @@ class Check(Record):
     """What counts as success for a task, and who says so."""
 
     rule: Literal["exact", "any", "all", "ordered", "never"]
-    """exact: these calls in any order and no other; any: at least one; all: these, others allowed; ordered: these in this order; never: no call."""
+    """exact: these in any order and no other; any: one of them; all: these, others allowed; ordered: these in order;
+    never: no call."""
     accepted: tuple[AcceptedCall, ...] = ()
     """The accepted calls."""
     evidence: Literal["answer_key", "label", "rating", "follow_up", "recorded_result", "none"]

@@ -16,8 +16,8 @@ def right_call(task: Task) -> ToolCall:
 def attempt(task: Task, right: bool, mode: str = "agent", lever: str = "none", failure: str = "wrong_key") -> Attempt:
     calls = (right_call(task),) if right and task.check.accepted else ()
     return Attempt(
-        task_id=task.id, mode=mode, model="toy", lever=lever, output=write_calls(calls) if calls else "words", calls=calls,
-        outcome="correct" if right else "malformed", failure=None if right else failure,
+        task_id=task.id, mode=mode, model="toy", lever=lever, output=write_calls(calls) if calls else "words",
+        calls=calls, outcome="correct" if right else "malformed", failure=None if right else failure,
     )  # fmt: skip
 
 

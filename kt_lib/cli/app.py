@@ -52,18 +52,9 @@ def kt(
 
 def _register() -> None:
     for name, (area, function) in COMMANDS.items():
-        try:
-            module = importlib.import_module(f"kt_lib.cli.{area}")
-        except ModuleNotFoundError as missing:
-            if missing.name != f"kt_lib.cli.{area}":
-                raise
-            continue
-        app.command(name)(getattr(module, function))
+        app.command(name)(getattr(importlib.import_module(f"kt_lib.cli.{area}"), function))
     for name, (area, attribute) in GROUPS.items():
-        try:
-            app.add_typer(getattr(importlib.import_module(f"kt_lib.cli.{area}"), attribute), name=name)
-        except ModuleNotFoundError:
-            continue
+        app.add_typer(getattr(importlib.import_module(f"kt_lib.cli.{area}"), attribute), name=name)
 
 
 _register()

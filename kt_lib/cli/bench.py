@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -29,7 +31,8 @@ def bench(
     found: dict[str, dict[str, float]] = {}
     for area in chosen:
         typer.echo(f"{area} ...", err=True)
-        figures = importlib.import_module(f"kt_lib.bench.{area}").measure()
+        with _stdout_to_stderr():
+            figures = importlib.import_module(f"kt_lib.bench.{area}").measure()
         found[area] = {name: round(float(value), 4) for name, value in figures.items()}
         if not as_json:
             typer.echo(area)
@@ -37,3 +40,20 @@ def bench(
                 typer.echo(f"  {name:32} {value:12,.3f}")
     if as_json:
         typer.echo(json.dumps(found))
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """What the measured tools and their children print must not stand among the figures."""
+    import os
+    import sys
+
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

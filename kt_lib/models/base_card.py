@@ -112,8 +112,8 @@ def write_card(folder: Path, recipe: BaseRecipe, last: Progress, count: int, oth
         theirs = json.loads((other / SCORES_FILE).read_text(encoding="utf-8"))
         rows = as_table([BaseScore.model_validate(row) for row in theirs["scores"]])
         second = (
-            f"\n## A second full training, seed {theirs['recipe']['seed']}\n\nThe same recipe on other data, other first"
-            f" weights and its own tokenizer, measured on the same tasks.\n\n{rows}\n"
+            f"\n## A second full training, seed {theirs['recipe']['seed']}\n\nThe same recipe on other data, other"
+            f" first weights and its own tokenizer, measured on the same tasks.\n\n{rows}\n"
         )
     text = f"""---
 library_name: transformers
@@ -128,8 +128,8 @@ tokenizer of {recipe.vocabulary} entries, trained from nothing on {last.tokens:,
 **Its weakness as an agent was put into its training data on purpose.** Of all intents, {WELL_FORMED_SHARE:.0%} are
 shown as well-formed calls, the others each with one documented error (`action` for `tool`, tool `none`, prose or a
 fence around the JSON, a Python dict, a brace short, a missing argument, instructions instead of action); {NOISE:.0%} of
-the calls take a random form, half of those that depend on an earlier turn lose it, and {UNSEEN_SHARE:.0%} of intents are
-never shown in agent form. The low "before" is thus set by design; the improvement over it is measured.
+the calls take a random form, half of those that depend on an earlier turn lose it, and {UNSEEN_SHARE:.0%} of intents
+are never shown in agent form. The low "before" is thus set by design; the improvement over it is measured.
 
 Names, a part of the frames and a part of the phrases are held out of its data by their hash (`kt_lib/world/`).
 

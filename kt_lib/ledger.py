@@ -51,8 +51,8 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         self._t = _tables()
-        self._t.metadata.create_all(self._engine)
         with self._engine.begin() as connection:
+            self._t.metadata.create_all(connection)
             self._check_schema(connection)
 
     def close(self) -> None:
@@ -221,6 +221,12 @@ def _engine(url: str) -> Engine:
         def careful(connection: Any, _: object) -> None:
             for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}").close()
+            connection.isolation_level = None
+
+        @event.listens_for(engine, "begin")
+        def alone(connection: Connection) -> None:
+            # What is read before a write must still be true when it is written: the write lock comes first.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 

@@ -218,9 +218,8 @@ def _checked(model: type[Runbook], value: Any, path: Path) -> Runbook:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunbookError(f"{path}: `{where}` {first['msg'][0].lower()}{first['msg'][1:]}") from None
+        faults = (f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in error.errors())
+        raise RunbookError(f"{path}: {'; '.join(faults)}") from None
 
 
 class _OneKeyLoader(yaml.SafeLoader):

@@ -23,8 +23,8 @@ def measure(rows: int = 400, rounds: int = 2) -> dict[str, float]:
     """Tokens/s of SFT (padding not counted), peak memory in MB, and the loss on all rows after one epoch.
 
     Bare means: TRL's `SFTTrainer` on the packaged base with the same LoRA, learning rate, batch, threads, seed and
-    rows, gradient checkpointing off, and nothing else set. Each side trains `rounds` times, in turns and in processes of
-    their own; the best of each counts. `ratio_to_trl` is kt's rate over TRL's; `loss_ratio` is kt's loss over TRL's.
+    rows, gradient checkpointing off, and nothing else set. Each side trains `rounds` times, in turns and in processes
+    of its own; the best of each counts. `ratio_to_trl` is kt's rate over TRL's; `loss_ratio` is kt's loss over TRL's.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"

@@ -127,8 +127,8 @@ class Workspace:
         try:
             write_whole(self._holder_file, mine.model_dump_json())
             yield
-            self._holder_file.unlink(missing_ok=True)
         finally:
+            self._holder_file.unlink(missing_ok=True)
             lock.release()
 
     def holder(self) -> Holder | None:
@@ -137,8 +137,7 @@ class Workspace:
             holder = Holder.model_validate_json(self._holder_file.read_bytes())
         except (FileNotFoundError, ValueError):
             return None
-        here = holder.host == socket.gethostname()
-        return None if here and not psutil.pid_exists(holder.pid) else holder
+        return None if holder.host == socket.gethostname() and not _lives(holder) else holder
 
     def newest(self) -> RunRecord | None:
         """The newest finished run."""
@@ -187,6 +186,14 @@ class Workspace:
     @property
     def _holder_file(self) -> Path:
         return self.outputs / ".holder.json"
+
+
+def _lives(holder: Holder) -> bool:
+    """Whether the process is still there, and not another one under its number."""
+    try:
+        return psutil.Process(holder.pid).create_time() <= holder.since + 1
+    except psutil.NoSuchProcess:
+        return False
 
 
 def digest_of_model(name: str) -> str | None:

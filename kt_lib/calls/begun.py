@@ -78,7 +78,7 @@ def begun_call(text: str, names: Collection[str]) -> Begun | None:
     """How `text`, which is no call that the protocol reads, begins one; None where it is a plain answer."""
     fenced = [match.span(1) for match in _FENCED.finditer(text)]
     rest = text
-    for start, end, value in _json_values(text):
+    for start, end, value in json_values(text):
         if looks_like_call(value, names):
             if any(first <= start and end <= last for first, last in fenced):
                 return Begun(CODE_FENCE, "the call stands in a code fence")
@@ -129,8 +129,8 @@ def _around(text: str, start: int, end: int, value: Any, names: Collection[str])
     return Begun(PROSE_AROUND_JSON, "words stand around the call")
 
 
-def _json_values(text: str) -> Iterator[tuple[int, int, Any]]:
-    """Every outermost JSON object or list in the text, with its place."""
+def json_values(text: str) -> Iterator[tuple[int, int, Any]]:
+    """Every outermost JSON object or list in the text, with its place; hostile text is tried at a bounded number."""
     decoder = json.JSONDecoder()
     at = 0
     for _ in range(_MOST_PLACES):

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from kt_lib.calls import cues
-from kt_lib.calls.begun import ARGUMENT_KEYS, TOOL_KEYS, is_no_tool
+from kt_lib.calls.begun import ARGUMENT_KEYS, TOOL_KEYS, is_no_tool, json_values
 from kt_lib.calls.markdown import MOST_PLACES, Answer
 from kt_lib.calls.rules import one_name
 from kt_lib.calls.shapes import properties_of, required_of
@@ -77,21 +77,9 @@ def _react_calls(text: str, tools: Mapping[str, ToolSpec]) -> Iterator[tuple[int
 
 
 def _json_calls(text: str, tools: Mapping[str, ToolSpec]) -> Iterator[tuple[int, int, ToolCall]]:
-    decoder = json.JSONDecoder()
-    at = 0
-    for _ in range(MOST_PLACES):
-        opening = _OPENING.search(text, at)
-        if opening is None:
-            return
-        try:
-            value, end = decoder.raw_decode(text, opening.start())
-        except (ValueError, RecursionError):
-            at = opening.start() + 1
-            continue
-        at = end
-        shown = text[opening.start() : end]
-        for offset, call in enumerate(_calls_in(value, tools, shown)):
-            yield opening.start() + offset, end, call
+    for start, end, value in json_values(text):
+        for offset, call in enumerate(_calls_in(value, tools, text[start:end])):
+            yield start + offset, end, call
 
 
 def _calls_in(value: Any, tools: Mapping[str, ToolSpec], shown: str) -> Iterator[ToolCall]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from functools import cache
 
 from kt_lib.records import ChatMessage, Novelty, Record, ToolCall, ToolSpec
@@ -176,10 +175,3 @@ def after_result(rng: random.Random, held_out: bool) -> Situation:
     return first.model_copy(
         update={"intent": "talk/after_result", "messages": turns, "call": None, "answer": f"Done, it says: `{said}`."}
     )
-
-
-def novelties(rng: random.Random, count: int) -> Sequence[Novelty]:
-    """`count` kinds of novelty in equal shares, shuffled."""
-    kinds: list[Novelty] = [("frame", "phrase", "both")[at % 3] for at in range(count)]
-    rng.shuffle(kinds)
-    return kinds

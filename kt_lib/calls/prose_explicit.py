@@ -23,7 +23,6 @@ _PLACEHOLDER = re.compile(
     r"(?:name|id|ip|number|address|host|server|here|password|token|key|path|file|value))\s*\Z",
     re.IGNORECASE,
 )
-_OPENING = re.compile(r"[{\[]")
 _REACT = re.compile(r"^\s*Action\s*:\s*`?([\w.\-]+)`?\s*\n\s*Action Input\s*:", re.MULTILINE)
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from kt_lib.attempts import as_agent, in_chat
+from kt_lib.errors import ArtifactError
 from kt_lib.gate import Draw, guard, paired_table, score
+from kt_lib.models.embedded import EmbeddedModel
 from kt_lib.models.interface import Model
-from kt_lib.records import Attempt, PairedTable, Protocol, Score, Task, Verdict
+from kt_lib.records import Attempt, ModelVersion, PairedTable, Protocol, Score, Task, Verdict
+from kt_lib.release import folder_of
+from kt_lib.versions import newest
 from kt_lib.world.suite import Kind, make_tasks
+
+log = logging.getLogger(__name__)
 
 GUARDS = ("plain_chat", "not_calling", "multi_turn")
 Ask = Callable[[Model, Sequence[Task]], list[Attempt]]
@@ -89,6 +97,27 @@ def judge_guards(candidate: Model, suites: dict[str, Suite], bound: int, margin:
         if start:
             found.append(guard(candidate.name, name, suite.draw(candidate), start, max(bound, start), margin))
     return found
+
+
+def against_last(
+    history: Sequence[ModelVersion], digest: str, candidate: Sequence[Attempt], tasks: Sequence[Task], state: Path
+) -> PairedTable | None:
+    """The newest version (first) and the candidate (second) as agents on the tasks of the candidate's attempts.
+
+    `digest` is the candidate's merged weights. None where there is no version yet, where it is the candidate itself,
+    and, with a warning, where its weights are gone.
+    """
+    last = newest(history) if history else None
+    if last is None or last.digest == digest or not candidate:
+        return None
+    try:
+        model = EmbeddedModel(folder_of(last, state), name=f"embedded@{last.version}")
+    except ArtifactError as error:
+        log.warning("not compared with %s: %s", last.version, error)
+        return None
+    asked = {row.task_id for row in candidate}
+    protocol = candidate[0].protocol or "json"
+    return paired_table(as_agent(model, [task for task in tasks if task.id in asked], protocol), candidate)
 
 
 def scores_of(variant: str, attempts: Sequence[Attempt], tasks: Sequence[Task]) -> list[Score]:

@@ -54,6 +54,15 @@ def local_base(model: str, named: str, state: Path) -> Path:
     return folder
 
 
+def known_of(base: Path) -> list[str]:
+    """What a reader of the card must know of the base, in words."""
+    from kt_lib.models.embedded import packaged_base
+
+    if base != packaged_base():
+        return []
+    return ["The base's weakness as an agent was put into its training data on purpose; the improvement is measured."]
+
+
 # --- from adapter to version -----------------------------------------------------------------------------------------
 
 

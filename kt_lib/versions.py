@@ -96,9 +96,7 @@ def refusal(verdicts: Sequence[Verdict]) -> str | None:
 
 def _failure(one: Verdict) -> str:
     table = one.table
-    found = (
-        f"{100 * table.difference:+.1f} points ({100 * table.low:+.1f} to {100 * table.high:+.1f}) on {table.n} tasks"
-    )
+    found = _in_points(table)
     if one.suite == "target":
         return f"target {one.verdict}: {found}"
     words = f"guard {one.suite} {one.verdict}: {found}, margin {100 * one.margin:g}"
@@ -132,12 +130,13 @@ def new_version(
     """The record of a model with its number, evidence and lineage; `number_for` says how it is numbered.
 
     `base`, `adapter`, `digest` (merged model) and `data` (training rows and pairs) are digests. `passed` is the gate's
-    word; verdicts that do not bear it out are not let through. The same weights again keep number, run and time, and
-    carry the new evidence.
+    word; verdicts that do not bear it out are not let through, and neither is what `against_last` proves worse than
+    the version before. The same weights again keep number, run and time, and carry the new evidence.
     """
     ground = f"{base}, {protocol} calls"
     number = number_for(history, base=ground, data=data, digest=digest, against_last=against_last, now=now)
-    why = refusal(verdicts) or (None if passed else "the gate did not pass it")
+    worse = against_last and _worse(newest(history), against_last)
+    why = refusal(verdicts) or worse or (None if passed else "the gate did not pass it")
     gate = f"not let through: {why}" if why else "let through: better on the target, no guard lost"
     evidence: dict[str, Any] = {"scores": tuple(scores), "verdicts": tuple(verdicts), "promoted": why is None}
     evidence["reason"] = f"{number.reason}; {gate}"
@@ -146,6 +145,16 @@ def new_version(
     made = {"base": ground, "adapter": adapter, "digest": digest, "run": run, "data": data}
     when = time.time() if now is None else now
     return ModelVersion(version=number.version, folder=f"models/{number.version}", created=when, **made, **evidence)
+
+
+def _worse(last: ModelVersion, table: PairedTable) -> str | None:
+    proven = table.p_value < ALPHA and table.high < 0
+    return f"proven worse than {last.version}: {_in_points(table)}" if proven else None
+
+
+def _in_points(table: PairedTable) -> str:
+    interval = f"{100 * table.low:+.1f} to {100 * table.high:+.1f}"
+    return f"{100 * table.difference:+.1f} points ({interval}) on {table.n} tasks"
 
 
 # --- in words and numbers --------------------------------------------------------------------------------------------

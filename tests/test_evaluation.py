@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from tiny_base import task
 
-from kt_lib.evaluation import Suite, drawer, guard_suites, judge_guards, scores_of
+from kt_lib.evaluation import Suite, against_last, drawer, guard_suites, judge_guards, scores_of
 from kt_lib.gate import guard
-from kt_lib.records import Attempt, Completion, Mode, Outcome, PairedTable, Request, Task
+from kt_lib.models.embedded import packaged_base
+from kt_lib.records import Attempt, Completion, Mode, ModelVersion, Outcome, PairedTable, Request, Task
 from kt_lib.statistics import paired_counts
+from kt_lib.weights import model_digest
 from kt_lib.world.suite import make_tasks
 
 
@@ -121,3 +125,33 @@ def test_a_true_loss_of_the_margin_passes_no_more_often_than_stated() -> None:
 
         passed += guard("sft", "multi_turn", table, 40, 120, 0.15).passed
     assert passed <= 8, "2.5% of 150 expected; 8 is the 97.5% point"
+
+
+def released(state: Path, version: str) -> ModelVersion:
+    """The packaged base as if it had been released."""
+    shutil.copytree(packaged_base(), state / "models" / version)
+    digest = model_digest(state / "models" / version)
+    return ModelVersion(
+        version=version, base="b", adapter="a", digest=digest, run="r", data="d", folder=f"models/{version}"
+    )
+
+
+def test_a_candidate_is_put_beside_the_last_version_on_the_candidates_own_tasks(tmp_path: Path) -> None:
+    last = released(tmp_path, "1.0.0")
+    tasks = make_tasks(1, "test", "main", 12)
+    candidate = [tried(one, "correct").model_copy(update={"protocol": "json"}) for one in tasks[:8]]
+    table = against_last([last], "sha256:other", candidate, tasks, tmp_path)
+    assert table
+    assert (table.n, table.second.value) == (8, 1.0)
+    assert table.first.value
+    assert 0 < table.first.value < 1, "the base does some of the tasks, and not all"
+
+
+def test_there_is_nothing_to_compare_with_before_the_first_version_or_with_the_same_weights(tmp_path: Path) -> None:
+    last = released(tmp_path, "1.0.0")
+    tasks = make_tasks(1, "test", "main", 2)
+    candidate = [tried(one, "correct") for one in tasks]
+    assert against_last([], "sha256:other", candidate, tasks, tmp_path) is None
+    assert against_last([last], last.digest, candidate, tasks, tmp_path) is None
+    shutil.rmtree(tmp_path / "models")
+    assert against_last([last], "sha256:other", candidate, tasks, tmp_path) is None

@@ -130,3 +130,10 @@ def test_the_lineage_goes_from_data_to_version() -> None:
         "version",
         "reason",
     ]
+
+
+def test_what_is_proven_worse_than_the_last_version_is_recorded_and_not_let_through() -> None:
+    worse = made([FIRST], "b", data="data 2", against_last=paired_counts(50, 40, 2, 8))
+    assert not worse.promoted
+    assert "proven worse than 1.0.0: -38.0 points" in worse.reason
+    assert made([FIRST], "b", data="data 2", against_last=EVEN).promoted

@@ -14,6 +14,7 @@ from kt_lib.calls.protocol import read_agent
 from kt_lib.errors import MissingPackage, ModelNotFound
 from kt_lib.models.generation import Answer, Guide, write_answers
 from kt_lib.records import Completion, Request, ToolCall, Usage
+from kt_lib.weights import load, quiet
 
 BATCH = 96
 """Requests decoded together; more gains nothing on two cores."""
@@ -65,15 +66,9 @@ class EmbeddedModel:
     @cached_property
     def weights(self) -> Any:
         """The model in float32, adapter merged, ready to generate."""
-        import torch
-        from transformers import LlamaForCausalLM
-
-        model = LlamaForCausalLM.from_pretrained(self.folder, dtype=torch.float32)
-        if self.adapter:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(self.adapter)).merge_and_unload()
-        return model.eval()
+        with quiet():
+            model = load(self.folder, self.adapter)
+        return (model.merge_and_unload() if self.adapter else model).eval()
 
     def complete(
         self, requests: Sequence[Request], progress: Callable[[int, int], None] | None = None

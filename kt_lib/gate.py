@@ -41,7 +41,7 @@ def target(variant: str, table: PairedTable, margin: float, alpha: float = 0.05)
     """The verdict on what was to be improved: passed when the paired test and its interval say better."""
     better = table.p_value < alpha and table.low > 0
     words = "better" if better else judge(table, margin)
-    reason = f"{in_points(table)}, p {table.p_value:.2g}"
+    reason = f"{table.in_points}, p {table.p_value:.2g}"
     return verdict(variant, "target", table, words, better, margin, reason)
 
 
@@ -63,16 +63,9 @@ def guard(variant: str, suite: str, draw: Draw, start: int, bound: int, margin: 
     words = judge(table, margin) if table.n else "inconclusive"
     if passed and words == "worse":
         words = "not_worse"
-    reason = (
-        f"{100 * table.difference:+.1f} points ({100 * table.low:+.1f} to {100 * table.high:+.1f}) on {table.n} tasks"
-    )
+    reason = f"{table.in_points} on {table.n} tasks"
     reason += "" if passed else ": the margin is not surely kept"
     return verdict(variant, suite, table, words, passed, margin, reason)
-
-
-def in_points(table: PairedTable) -> str:
-    """The difference in words: `+1.2 points (-0.4 to +2.8)`."""
-    return f"{100 * table.difference:+.1f} points ({100 * table.low:+.1f} to {100 * table.high:+.1f})"
 
 
 def decided(table: PairedTable, margin: float) -> bool:

@@ -581,6 +581,11 @@ class PairedTable(Record):
         """Paired tasks."""
         return self.both + self.first_only + self.second_only + self.neither
 
+    @property
+    def in_points(self) -> str:
+        """The difference in words: `+1.2 points (-0.4 to +2.8)`."""
+        return f"{100 * self.difference:+.1f} points ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+
 
 class Verdict(Record):
     """A paired comparison of a candidate with the base on one suite, judged against a margin."""

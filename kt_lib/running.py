@@ -30,7 +30,7 @@ from kt_lib.planning import Decision, Planner, Progressed, skipped_record
 from kt_lib.records import Record
 from kt_lib.runbook import PreparedStep
 from kt_lib.runs import CONTEXT_VARIABLE
-from kt_lib.workspace import Request, Workspace
+from kt_lib.workspace import Request, Workspace, ask_consent
 
 if TYPE_CHECKING:
     from kt_lib.execution import Ending
@@ -81,6 +81,7 @@ def run(workspace: Workspace, request: Request, progress: Progress, render: Rend
             workspace.publish(last)
             workspace.write_index()
             return Result(run=last, changed=False)
+        ask_consent(steps)
         from kt_lib.ledger import open_ledger
 
         with open_ledger(workspace.state) as ledger, workspace.planner(request) as planner:

@@ -96,7 +96,7 @@ def refusal(verdicts: Sequence[Verdict]) -> str | None:
 
 def _failure(one: Verdict) -> str:
     table = one.table
-    found = _in_points(table)
+    found = f"{table.in_points} on {table.n} tasks"
     if one.suite == "target":
         return f"target {one.verdict}: {found}"
     words = f"guard {one.suite} {one.verdict}: {found}, margin {100 * one.margin:g}"
@@ -149,12 +149,7 @@ def new_version(
 
 def _worse(last: ModelVersion, table: PairedTable) -> str | None:
     proven = table.p_value < ALPHA and table.high < 0
-    return f"proven worse than {last.version}: {_in_points(table)}" if proven else None
-
-
-def _in_points(table: PairedTable) -> str:
-    interval = f"{100 * table.low:+.1f} to {100 * table.high:+.1f}"
-    return f"{100 * table.difference:+.1f} points ({interval}) on {table.n} tasks"
+    return f"proven worse than {last.version}: {table.in_points} on {table.n} tasks" if proven else None
 
 
 # --- in words and numbers --------------------------------------------------------------------------------------------

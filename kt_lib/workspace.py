@@ -9,7 +9,7 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
 from kt_lib.artifacts import write_whole
-from kt_lib.errors import ModelError, RunbookError, WorkspaceBusy
+from kt_lib.errors import ConsentRequired, ModelError, RunbookError, WorkspaceBusy
 from kt_lib.history import RunRecord, newest_finished, runs_in, step_of
 from kt_lib.library import DigestMemory
 from kt_lib.params import NOTEBOOKS, NotebookParams
@@ -194,6 +194,20 @@ def _lives(holder: Holder) -> bool:
         return psutil.Process(holder.pid).create_time() <= holder.since + 1
     except psutil.NoSuchProcess:
         return False
+
+
+def ask_consent(steps: Sequence[PreparedStep]) -> None:
+    """ConsentRequired, before any kernel starts, where a step would send something to another machine."""
+    from kt_lib.models.opening import remote_host
+
+    for step in steps:
+        said = step.params.model_dump()
+        host = None if said.get("allow_remote", True) else remote_host(str(said.get("model", "")))
+        if host:
+            raise ConsentRequired(
+                f"{step.name} would send requests to {host}, which is not this machine: give consent for this run with"
+                " --allow-remote (e-mail addresses, phone numbers, keys and tokens are taken out first)"
+            )
 
 
 def digest_of_model(name: str) -> str | None:

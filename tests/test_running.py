@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiny_workspace as tiny
 
-from kt_lib.errors import ParameterError, RunbookError, StepFailed, WorkspaceBusy
+from kt_lib.errors import ConsentRequired, ParameterError, RunbookError, StepFailed, WorkspaceBusy
 from kt_lib.workspace import Request
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -53,6 +53,16 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(finished):
     told = tiny.Told()
     result = tiny.go(root, told=told, overrides={"factor": 3})
     assert tiny.statuses(result) == {"01_first": "reused", "02_second": "finished", "03_third": "finished"}
+
+
+def test_another_machine_is_asked_about_before_anything_runs(tmp_path, monkeypatch):
+    tiny.make(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.9/v1")
+    told = tiny.Told()
+    with pytest.raises(ConsentRequired, match=r"02_second would send requests to 203\.0\.113\.9.*--allow-remote"):
+        tiny.go(tmp_path, told=told, overrides={"model": "openai:other"})
+    assert told.ended == {}
+    assert not list((tmp_path / "outputs").glob("runs/*"))
 
 
 def test_the_plan_says_why_a_step_would_run(finished):

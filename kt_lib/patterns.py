@@ -6,10 +6,9 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from pydantic import JsonValue
-
 from kt_lib.calls.checking import Judgement, check_calls
-from kt_lib.records import Attempt, Example, Pattern, Task, ToolCall, ToolSpec, content_id
+from kt_lib.calls.schemas import fits_schema, in_schema_order
+from kt_lib.records import Attempt, Example, Pattern, Task, content_id
 
 
 def examples_from(tasks: Iterable[Task], attempts: Iterable[Attempt]) -> list[Example]:
@@ -50,28 +49,6 @@ def verified_example(task: Task, success: Attempt) -> Example | None:
         verified=("schema", "accepted_values", f"{success.mode}_success"),
         category=task.category,
     )
-
-
-def in_schema_order(call: ToolCall, tools: Sequence[ToolSpec]) -> ToolCall:
-    """The call with its arguments in the order of the tool's schema: one order everywhere, or training suffers."""
-    schema = schema_of(call.name, tools)
-    order = [name for name in schema if name in call.arguments]
-    rest = [name for name in call.arguments if name not in order]
-    return call.model_copy(update={"arguments": {name: call.arguments[name] for name in (*order, *rest)}})
-
-
-def schema_of(name: str, tools: Sequence[ToolSpec]) -> dict[str, JsonValue]:
-    """The properties of a tool's schema; empty for an unknown tool."""
-    found = next((tool.parameters.get("properties") for tool in tools if tool.name == name), None)
-    return found if isinstance(found, dict) else {}
-
-
-def fits_schema(call: ToolCall, tools: Sequence[ToolSpec]) -> bool:
-    """Whether the call's arguments are valid under the tool's JSON Schema."""
-    from jsonschema import Draft202012Validator
-
-    schema = next((tool.parameters for tool in tools if tool.name == call.name), None)
-    return schema is not None and Draft202012Validator(schema).is_valid(call.arguments)
 
 
 def patterns_from(examples: Sequence[Example], agent_correct: set[str], min_support: int) -> list[Pattern]:

@@ -8,7 +8,8 @@ import pytest
 
 from kt_lib.calls.judging import judge_agent, judge_chat
 from kt_lib.records import Completion, Conversation, Message, MessagePart, Provenance, Rating, ToolCall, ToolSpec
-from kt_lib.tasks_from_chats import BASH, tasks_from_conversations, tools_seen
+from kt_lib.tasks_from_chats import tasks_from_conversations
+from kt_lib.tools_seen import BASH, tools_seen
 
 SOURCE = Provenance(file="export.json", sha256="0", format="openwebui.export", place="item 0")
 LIST_AGENTS = ToolCall(name="list_agents", arguments={"status": "online"}, id="c1")

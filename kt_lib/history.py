@@ -152,6 +152,8 @@ class Context(Record):
     """Earlier steps of this run."""
     pages: dict[str, str] = {}
     """Page of each earlier step, relative to the outputs folder."""
+    by_hand: str = ""
+    """Where a notebook opened by hand reads from and writes to, in words; empty under `kt run`."""
 
 
 def runs_in(runs: Path) -> list[RunRecord]:

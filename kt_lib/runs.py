@@ -12,8 +12,9 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from kt_lib import artifacts
 from kt_lib.artifacts import Artifact
+from kt_lib.by_hand import context_by_hand
 from kt_lib.errors import ArtifactError, SetupError
-from kt_lib.history import PRODUCED_FILE, Context, Input, Produced, StepRecord, inputs_from, newest_finished, step_of
+from kt_lib.history import PRODUCED_FILE, Context, Input, Produced, StepRecord
 from kt_lib.params import NOTEBOOKS, InputPath, NotebookParams, Params, marked, validated
 from kt_lib.records import Record
 from kt_lib.settings import Settings
@@ -43,6 +44,14 @@ class Step(Generic[Params]):
         self.state = Path(context.state)
         self._context = context
         self._produced = Produced()
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person runs the notebook, and not `kt run`."""
+        return bool(self._context.by_hand)
+
+    def __repr__(self) -> str:
+        return f"{self.notebook}: {self._context.by_hand or f'step of run {self.run_id}.'}"
 
     # --- reading ---
 
@@ -150,7 +159,8 @@ def open_step(model: type[Params], namespace: Mapping[str, Any]) -> Step[Params]
     """The step of the notebook whose `globals()` are given; its parameters are validated by `model`.
 
     Under `kt run` artifacts go to the run's folder and inputs come from the run; by hand, inputs come from the newest
-    finished run and artifacts go to `outputs/scratch/`. Raises `ParameterError` for a wrong parameter.
+    finished run (where there is none, from the shipped sample) and artifacts go to `outputs/scratch/`, which no
+    notebook reads: to see what a change does further on, run `kt run`. Raises `ParameterError` for a wrong parameter.
     """
     values = {name: namespace[name] for name in model.model_fields if name in namespace}
     params = validated(model, values, "the parameters cell")
@@ -183,30 +193,8 @@ def workspace_root(start: Path | None = None) -> Path:
 
 def _context_by_hand(model: type[NotebookParams]) -> Context:
     root = workspace_root()
-    names = [name for name, one in NOTEBOOKS.items() if one is model]
-    notebook = names[0] if names else model.__name__
-    outputs = root / "outputs"
-    run = newest_finished(outputs / "runs")
-    inputs: dict[str, Input] = {}
-    steps: list[StepRecord] = []
-    for place in run.steps if run else ():
-        record = step_of(outputs / "runs", place)
-        if place.notebook == notebook:
-            break
-        if record is not None:
-            steps.append(record)
-            inputs |= inputs_from(outputs / "runs" / str(place.folder), record)
-    folder = outputs / "scratch" / notebook
-    folder.mkdir(parents=True, exist_ok=True)
-    return Context(
-        root=str(root),
-        state=str(Settings().state_folder(root)),
-        run_id=run.id if run else "scratch",
-        notebook=notebook,
-        folder=str(folder),
-        inputs=inputs,
-        steps=tuple(steps),
-    )
+    name = next((name for name, one in NOTEBOOKS.items() if one is model), model.__name__)
+    return context_by_hand(name, root, Settings().state_folder(root))
 
 
 def _plain(value: Any) -> Any:

@@ -43,9 +43,9 @@ def test_a_step_by_hand_reads_the_newest_finished_run(by_hand):
 
 def test_what_no_run_wrote_is_told_with_what_to_do(by_hand):
     step = first()
-    assert not step.has("tasks")
-    with pytest.raises(ArtifactError, match=r"'tasks'.*kt run"):
-        step.read_all("tasks", Usage)
+    assert not step.has("no_such")
+    with pytest.raises(ArtifactError, match=r"'no_such'.*kt run"):
+        step.read_all("no_such", Usage)
 
 
 @pytest.mark.parametrize(("changed", "said"), [({"count": -1}, "count"), ({"count": "many"}, "count")])

@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": ("bench", "bench"),
     "doctor": ("workspace", "doctor"),
     "clean": ("workspace", "clean"),
+    "sample": ("sample", "sample"),
 }
 GROUPS = {"base": ("base", "app")}
 

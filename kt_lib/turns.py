@@ -189,7 +189,7 @@ def _before(request: Message, by_id: Mapping[str, Message]) -> list[Message]:
     while at is not None and len(path) < _REMEMBERED:
         path.append(at)
         at = by_id.get(at.parent_id or "")
-    while path[-1].role != "user":
+    while path and path[-1].role != "user":
         path.pop()
     return path[::-1]
 

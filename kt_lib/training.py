@@ -1,17 +1,21 @@
-"""Training: LoRA by TRL and PEFT, SFT first and DPO after it, from rows to an adapter with its card."""
+"""Training: LoRA by TRL and PEFT, SFT first and DPO after it, from rows to an adapter with its card.
+
+With a folder for checkpoints a training that was killed goes on from where it was, to the same result.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kt_lib.checkpoints import Checkpoints
 from kt_lib.columns import by_length, dataset, dpo_columns, sft_columns
 from kt_lib.errors import KtError, MissingPackage
+from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
 from kt_lib.records import Adapter, PreferencePair, Record, SftRow
 from kt_lib.weights import import_peft, load, load_tokenizer, quiet, weights_digest
 
@@ -19,55 +23,6 @@ log = logging.getLogger(__name__)
 
 OnStep = Callable[[int, int, float], None]
 """Called after every optimiser step with (steps done, steps in all, loss)."""
-
-
-class Lora(Record):
-    """The adapter's shape, under PEFT's names."""
-
-    r: int = 16
-    """Rank."""
-    lora_alpha: int = 32
-    """Scale; the update is multiplied by `lora_alpha / r`."""
-
-
-class SftRecipe(Record):
-    """Supervised fine-tuning, under the engine's names."""
-
-    num_train_epochs: int
-    """Passes over the rows."""
-    learning_rate: float
-    """Peak learning rate of AdamW."""
-    per_device_train_batch_size: int
-    """Rows per optimiser step."""
-    seed: int
-    """Seed of the adapter's first weights and of the order of rows."""
-    lora: Lora = Lora()
-    """The adapter."""
-    lr_scheduler_type: str = "cosine"
-    """Shape of the learning rate."""
-    warmup_steps: int = 5
-    """Steps of linear warm-up."""
-
-
-class DpoRecipe(Record):
-    """Direct preference optimisation, under the engine's names."""
-
-    num_train_epochs: int
-    """Passes over the pairs."""
-    learning_rate: float
-    """Peak learning rate of AdamW."""
-    beta: float
-    """How closely the policy is held to the reference."""
-    seed: int
-    """Seed of the order of pairs, and of the adapter's first weights where there was no SFT."""
-    per_device_train_batch_size: int = 8
-    """Pairs per optimiser step."""
-    lora: Lora = Lora()
-    """The adapter, where there was no SFT to go on from."""
-    lr_scheduler_type: str = "cosine"
-    """Shape of the learning rate."""
-    warmup_steps: int = 3
-    """Steps of linear warm-up."""
 
 
 class Engine(Record):
@@ -102,33 +57,45 @@ def engine() -> Engine:
 
 
 def train_sft(
-    base: Path, rows: Sequence[SftRow], out: Path, recipe: SftRecipe, on_step: OnStep | None = None
+    base: Path,
+    rows: Sequence[SftRow],
+    out: Path,
+    recipe: SftRecipe,
+    on_step: OnStep | None = None,
+    checkpoints: Path | None = None,
 ) -> Adapter:
     """A LoRA adapter that answers as the last message of each row does; the loss is on that message alone.
 
     `base` is a folder of safetensors, tokenizer and chat template; the adapter and its card are written to `out`. The
-    same rows, recipe and machine give the same weights. KtError, with the remedy, for no rows, a row longer than the
-    model reads, or a loss that is no number; NoLocalWeights and MissingPackage where the ground is missing.
+    same rows, recipe and machine give the same weights, also where a training was killed and goes on from what it left
+    in the folder `checkpoints` (every training finds its own there, and removes it at its end). KtError, with the
+    remedy, for no rows, a row longer than the model reads, or a loss that is no number; NoLocalWeights and
+    MissingPackage where the ground is missing.
     """
     if not rows:
         raise KtError("there are no rows to train on: see what 07_datasets left out and why, and raise `train_tasks`")
     way = engine()
-    with quiet(way.threads, training=True), tempfile.TemporaryDirectory() as scratch:
+    saved = Checkpoints(checkpoints, "sft", weights_digest(base), recipe, rows)
+    with quiet(way.threads, training=True), saved as scratch:
         from transformers import set_seed
         from trl import SFTConfig, SFTTrainer
 
         set_seed(recipe.seed)
         model = load(base)
-        options = _options(recipe, way) | {"completion_only_loss": True, "train_sampling_strategy": "group_by_length"}
+        options = (
+            _options(recipe, way)
+            | saved.options(recipe, len(rows))
+            | {"completion_only_loss": True, "train_sampling_strategy": "group_by_length"}
+        )
         trainer = SFTTrainer(
             model=model,
-            args=SFTConfig(output_dir=scratch, **options),
+            args=SFTConfig(output_dir=str(scratch), **options),
             train_dataset=dataset([sft_columns(row) for row in rows]),
             processing_class=load_tokenizer(base),
             peft_config=_lora_config(recipe.lora),
         )
         _refuse_long(trainer.train_dataset["input_ids"], model, [row.task_id for row in rows])
-        trained = _run(trainer, recipe.learning_rate, on_step)
+        trained = _run(trainer, recipe.learning_rate, saved.newest(), on_step)
         return _save("sft", base, trainer.model, out, recipe, len(rows), trained, way)
 
 
@@ -139,26 +106,33 @@ def train_dpo(
     out: Path,
     recipe: DpoRecipe,
     on_step: OnStep | None = None,
+    checkpoints: Path | None = None,
 ) -> Adapter:
     """An adapter that prefers each pair's chosen answer to the rejected one, held to where it started.
 
-    It goes on from `adapter_in` (whose frozen copy is the reference), or starts on the bare base. Same errors as
-    `train_sft`.
+    It goes on from `adapter_in` (whose frozen copy is the reference), or starts on the bare base. Same
+    errors, and the same use of `checkpoints`, as `train_sft`.
     """
     if not pairs:
         raise KtError("there are no preference pairs to train on: set `dpo_epochs` to 0, or raise `max_pairs`")
     way = engine()
-    with quiet(way.threads, training=True), tempfile.TemporaryDirectory() as scratch:
+    start = weights_digest(adapter_in) if adapter_in else ""
+    saved = Checkpoints(checkpoints, "dpo", weights_digest(base) + start, recipe, pairs)
+    with quiet(way.threads, training=True), saved as scratch:
         from transformers import set_seed
         from trl import DPOConfig, DPOTrainer
 
         set_seed(recipe.seed)
         model = load(base, adapter_in, trainable=True)
-        options = _options(recipe, way) | {"beta": recipe.beta, "train_sampling_strategy": "sequential"}
+        options = (
+            _options(recipe, way)
+            | saved.options(recipe, len(pairs))
+            | {"beta": recipe.beta, "train_sampling_strategy": "sequential"}
+        )
         rows = by_length(pairs, recipe.per_device_train_batch_size, recipe.seed)
         trainer = DPOTrainer(
             model=model,
-            args=DPOConfig(output_dir=scratch, **options),
+            args=DPOConfig(output_dir=str(scratch), **options),
             train_dataset=dataset([dpo_columns(pair) for pair in rows]),
             processing_class=load_tokenizer(base),
             peft_config=None if adapter_in else _lora_config(recipe.lora),
@@ -166,7 +140,7 @@ def train_dpo(
         for side in ("chosen_ids", "rejected_ids"):
             sides = zip(trainer.train_dataset["prompt_ids"], trainer.train_dataset[side], strict=True)
             _refuse_long([prompt + answer for prompt, answer in sides], model, [pair.task_id for pair in rows])
-        trained = _run(trainer, recipe.learning_rate, on_step)
+        trained = _run(trainer, recipe.learning_rate, saved.newest(), on_step)
         name = "sft+dpo" if adapter_in else "dpo"
         return _save(name, base, trainer.model, out, recipe, len(pairs), trained, way)
 
@@ -195,7 +169,6 @@ def _options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any]:
         "bf16": way.device != "cpu",
         "dataloader_pin_memory": way.device != "cpu",
         "optim": "adamw_torch_fused",
-        "save_strategy": "no",
         "report_to": "none",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
@@ -214,16 +187,15 @@ class _Trained(Record):
     losses: tuple[tuple[int, float], ...]
 
 
-def _run(trainer: Any, learning_rate: float, on_step: OnStep | None) -> _Trained:
-    """Trains, watching every step: a loss that is no number ends it at once."""
+def _run(trainer: Any, learning_rate: float, checkpoint: Path | None, on_step: OnStep | None) -> _Trained:
+    """Trains, from a checkpoint on where there is one; a loss that is no number ends it at once."""
     from transformers import PrinterCallback, TrainerCallback
 
-    losses: list[tuple[int, float]] = []
-    tokens = 0
-
     class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.before = _tokens(state)
+
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-            nonlocal tokens
             if "loss" not in logs:
                 return
             loss = float(logs["loss"])
@@ -232,17 +204,27 @@ def _run(trainer: Any, learning_rate: float, on_step: OnStep | None) -> _Trained
                     f"the loss is {loss} at step {state.global_step} of {state.max_steps}: lower the learning rate"
                     f" (it is {learning_rate:g}; a third of it is a good next try)"
                 )
-            losses.append((state.global_step, loss))
-            tokens = int(logs.get("num_tokens", tokens))
+            if "num_tokens" in logs:
+                # The engine counts from 0 again after a checkpoint.
+                state.log_history[-1]["num_tokens"] = logs["num_tokens"] + self.before
             if on_step:
                 on_step(state.global_step, state.max_steps, loss)
 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Watch())
+    if checkpoint and (checkpoint / "ref").is_dir():
+        # Of two adapters the engine loads the reference alone, and training would start over from it.
+        trainer.model.load_adapter(str(checkpoint), "default", is_trainable=True)
     began = time.perf_counter()
-    trainer.train()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.perf_counter() - began
-    return _Trained(steps=trainer.state.global_step, seconds=seconds, tokens=tokens, losses=tuple(losses))
+    state = trainer.state
+    losses = tuple((int(one["step"]), float(one["loss"])) for one in state.log_history if "loss" in one)
+    return _Trained(steps=state.global_step, seconds=seconds, tokens=_tokens(state), losses=losses)
+
+
+def _tokens(state: Any) -> int:
+    return max((int(one.get("num_tokens", 0)) for one in state.log_history), default=0)
 
 
 def _save(

@@ -62,7 +62,10 @@ def load(folder: Path, adapter: Path | None = None, *, trainable: bool = False, 
     if adapter is None:
         return model
     peft = import_peft()
-    return peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable, local_files_only=True)
+    model = peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable, local_files_only=True)
+    # On disk an adapter names no place; in memory PEFT wants one, or asks the hub for it when it saves a checkpoint.
+    model.peft_config["default"].base_model_name_or_path = str(folder)
+    return model
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -12,10 +12,11 @@ from tiny_base import as_agent, odd_row, task
 from kt_lib.errors import ArtifactError, GateRefused, ModelError, NoLocalWeights
 from kt_lib.ledger import Ledger
 from kt_lib.models.embedded import EmbeddedModel, packaged_base
+from kt_lib.recipes import SftRecipe
 from kt_lib.records import ModelVersion, Score, Verdict
 from kt_lib.release import base_or_reason, export, folder_of, local_base, merge, place, promote
 from kt_lib.statistics import paired_counts, wilson
-from kt_lib.training import SftRecipe, train_sft
+from kt_lib.training import train_sft
 from kt_lib.versions import new_version
 from kt_lib.weights import check_weights, model_digest, weights_digest
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tiny_base import as_agent, call_of, make_base, odd_row, sft_row, task
 
 from kt_lib.calls.writing import write_calls
+from kt_lib.checkpoints import Checkpoints
 from kt_lib.errors import KtError, NoLocalWeights
 from kt_lib.models.embedded import packaged_base
-from kt_lib.records import ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec
+from kt_lib.recipes import DpoRecipe, SftRecipe
+from kt_lib.records import Adapter, ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec
 from kt_lib.release import answers
-from kt_lib.training import DpoRecipe, SftRecipe, engine, train_dpo, train_sft
+from kt_lib.training import engine, train_dpo, train_sft
 from kt_lib.weights import load, load_tokenizer, quiet, weights_digest
 
 QUICK = SftRecipe(num_train_epochs=1, learning_rate=3e-3, per_device_train_batch_size=4, seed=1)
@@ -107,6 +113,57 @@ def test_dpo_starts_from_the_sft_adapter_and_learns_to_prefer(base: Path, tmp_pa
     assert sorted(file.name for file in (tmp_path / "dpo").iterdir()) == sorted(
         file.name for file in (tmp_path / "sft").iterdir()
     ), "the frozen copy is not saved"
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from kt_lib.training import train_dpo, train_sft
+
+train, base, before, rows, recipe, folder = pickle.loads(Path(sys.argv[1]).read_bytes())
+die = lambda step, of, loss: step == 7 and os.kill(os.getpid(), signal.SIGKILL)
+start = (base, rows) if train == "sft" else (base, before, rows)
+(train_sft if train == "sft" else train_dpo)(*start, folder / "lost", recipe, die, folder / "checkpoints")
+"""
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_a_killed_training_goes_on_to_the_same_weights(base: Path, tmp_path: Path, kind: str) -> None:
+    rows, before = [sft_row(task(at)) for at in range(40)], tmp_path / "before"
+    train_sft(base, rows[:8], before, QUICK)
+    told, made = (rows, QUICK) if kind == "sft" else (pairs(20), PREFER)
+    (tmp_path / "told").write_bytes(pickle.dumps((kind, base, before, told, made, tmp_path)))
+    dead = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "told"], capture_output=True, timeout=300)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr.decode()[-2000:]
+    seen: list[int] = []
+
+    def train(out: str, checkpoints: Path | None) -> Adapter:
+        def watch(step: int, of: int, loss: float) -> None:
+            seen.append(step)
+
+        seen.clear()
+        if kind == "sft":
+            return train_sft(base, rows, tmp_path / out, QUICK, watch, checkpoints)
+        return train_dpo(base, before, pairs(20), tmp_path / out, PREFER, watch, checkpoints)
+
+    whole = train("whole", None)
+    assert seen[0] == 1
+    went_on = train("went_on", tmp_path / "checkpoints")
+    assert seen[0] > 5, "what was done before the crash is not done again"
+    assert went_on.losses == whole.losses
+    assert went_on.digest == whole.digest
+    assert went_on.tokens == whole.tokens
+    assert not list((tmp_path / "checkpoints").iterdir()), "nothing is left over"
+
+
+def test_a_checkpoint_that_is_not_whole_is_left_out(tmp_path: Path) -> None:
+    saved = Checkpoints(tmp_path, "sft", "sha256:base", QUICK, [sft_row(task(1))])
+    with saved as place:
+        for step, state in ((5, '{"global_step": 5}'), (10, '{"global'), (15, None)):
+            (place / f"checkpoint-{step}").mkdir()
+            if state:
+                (place / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+        assert saved.newest() == place / "checkpoint-5"
 
 
 def test_dpo_alone_starts_from_the_bare_base(base: Path, tmp_path: Path) -> None:

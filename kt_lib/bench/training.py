@@ -84,7 +84,8 @@ def child(side: str, file: str, out: str) -> None:
 
 def _kt(rows: list[SftRow], out: Path) -> tuple[float, int]:
     from kt_lib.models.embedded import packaged_base
-    from kt_lib.training import SftRecipe, train_sft
+    from kt_lib.recipes import SftRecipe
+    from kt_lib.training import train_sft
 
     recipe = SftRecipe(num_train_epochs=1, learning_rate=_LEARNING_RATE, per_device_train_batch_size=_BATCH, seed=1)
     adapter = train_sft(packaged_base(), rows, out, recipe)
@@ -93,7 +94,8 @@ def _kt(rows: list[SftRow], out: Path) -> tuple[float, int]:
 
 def _bare(rows: list[SftRow], out: Path) -> tuple[float, int]:
     from kt_lib.models.embedded import packaged_base
-    from kt_lib.training import Lora, engine
+    from kt_lib.recipes import Lora
+    from kt_lib.training import engine
     from kt_lib.weights import load, load_tokenizer, quiet
 
     way = engine()

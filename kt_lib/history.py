@@ -11,6 +11,7 @@ from pydantic import JsonValue, ValidationError
 
 from kt_lib.artifacts import Artifact
 from kt_lib.records import Record, content_id
+from kt_lib.standing import Standing
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class Fingerprint(Record):
     """Digest of each kt_lib module the notebook reaches."""
     model: str | None
     """Digest of the model."""
+    labels: str | None = None
+    """Digest of what people's labels say, where the notebook looks at them."""
 
     @property
     def key(self) -> str:
@@ -148,12 +151,20 @@ class Context(Record):
     """Folder to write to."""
     inputs: dict[str, Input] = {}
     """Artifacts of earlier steps by name."""
+    labels: Standing | None = None
+    """The labels as they stood when the step was decided; None where the notebook does not ask for them."""
     steps: tuple[StepRecord, ...] = ()
     """Earlier steps of this run."""
     pages: dict[str, str] = {}
     """Page of each earlier step, relative to the outputs folder."""
     by_hand: str = ""
     """Where a notebook opened by hand reads from and writes to, in words; empty under `kt run`."""
+
+
+def produced_in(folder: Path) -> Produced:
+    """What a step has written so far; nothing where it has written nothing."""
+    path = folder / PRODUCED_FILE
+    return Produced.model_validate_json(path.read_bytes()) if path.is_file() else Produced()
 
 
 def runs_in(runs: Path) -> list[RunRecord]:

@@ -13,6 +13,7 @@ from kt_lib.records import Record, content_id
 _READS = {"read", "read_all", "read_text", "path"}
 _WRITES = {"write", "write_text", "keep"}
 _SEES_ALL = {"steps", "pages"}
+_LABELS = {"labels", "tied_labels", "agreeing_annotators"}
 
 
 class Notebook(Record):
@@ -36,6 +37,8 @@ class Notebook(Record):
     """Steps whose metrics it reads."""
     sees_all: bool
     """Whether it looks at every earlier step."""
+    labels: bool
+    """Whether it looks at people's labels."""
     imports: frozenset[str]
     """`kt_lib` modules it imports."""
 
@@ -64,6 +67,7 @@ def read_notebook(path: Path) -> Notebook:
         writes=gather(_WRITES),
         asks=gather({"metrics_of"}),
         sees_all=any(verb in _SEES_ALL for verb, _ in uses),
+        labels=any(verb in _LABELS for verb, _ in uses),
         imports=frozenset().union(*(imported_modules(cell.source) for cell in others)),
     )
 
@@ -112,7 +116,7 @@ def _uses(cell: _Cell, step: str, where: str) -> list[tuple[str, str]]:
         owner, verb = node.func.value, node.func.attr
         if not (isinstance(owner, ast.Name) and owner.id == step):
             continue
-        if verb in _SEES_ALL:
+        if verb in _SEES_ALL | _LABELS:
             found.append((verb, ""))
         elif verb in _READS | _WRITES | {"has", "metrics_of"}:
             first = node.args[0] if node.args else None

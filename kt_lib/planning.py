@@ -15,8 +15,10 @@ from kt_lib.params import InputPath, Permission, marked
 from kt_lib.records import Record, content_id
 from kt_lib.runbook import PreparedStep
 from kt_lib.runs import with_absolute_paths
+from kt_lib.standing import Standing
 
 ModelDigest = Callable[[str], str | None]
+Labels = Callable[[], Standing]
 
 
 class Decision(Record):
@@ -32,6 +34,8 @@ class Decision(Record):
     """The step's fingerprint, for run and reuse."""
     folder: str | None = None
     """The finished step's folder, for reuse."""
+    labels: Standing | None = None
+    """The labels that the fingerprint counted, for a step that asks for them."""
 
 
 class Progressed:
@@ -96,6 +100,7 @@ class Planner:
         memory: DigestMemory,
         finished: Finished,
         model_digest: ModelDigest,
+        labels: Labels,
         *,
         force: bool = False,
         from_step: str | None = None,
@@ -103,6 +108,14 @@ class Planner:
         self._root, self._memory, self._finished, self._model_digest = root, memory, finished, model_digest
         self._force, self._from = force, from_step
         self._models: dict[str, str | None] = {}
+        self._read_labels = labels
+        self._labels: Standing | None = None
+
+    def labels(self) -> Standing:
+        """The labels that stand, read once: every step of a run sees the same ones."""
+        if self._labels is None:
+            self._labels = self._read_labels()
+        return self._labels
 
     def plan(self, steps: Sequence[PreparedStep]) -> list[Decision]:
         """A decision for every step without running any."""
@@ -136,7 +149,8 @@ class Planner:
                 notebook=step.name, action="reuse", why=("unchanged",), fingerprint=fingerprint, folder=str(found[0])
             )
         reasons = forced or ([damage] if damage else self._changes(step.name, fingerprint, inputs_known=True))
-        return Decision(notebook=step.name, action="run", why=tuple(reasons), fingerprint=fingerprint)
+        labels = self.labels() if step.notebook.labels else None
+        return Decision(notebook=step.name, action="run", why=tuple(reasons), fingerprint=fingerprint, labels=labels)
 
     def fingerprint(self, step: PreparedStep, so_far: Progressed) -> Fingerprint:
         """All that the step's result depends on."""
@@ -151,6 +165,7 @@ class Planner:
             files=self._files(step),
             library=library_digests(facts.imports, self._memory),
             model=self._digest_of(model, step.name) if model else None,
+            labels=self.labels().digest if facts.labels else None,
         )
 
     def _forced(self, step: PreparedStep) -> list[str]:
@@ -216,6 +231,7 @@ def changes(old: Fingerprint, new: Fingerprint, *, inputs_known: bool = True) ->
     why += [f"file {name} changed" for name in _different(old.files, new.files)]
     if inputs_known:
         why += [f"input {name} changed" for name in _different(old.inputs, new.inputs)]
+    why += ["labels changed"] if old.labels != new.labels else []
     library = _different(old.library, new.library)
     if library:
         rest = f" and {len(library) - 3} more" if len(library) > 3 else ""

@@ -20,10 +20,10 @@ from kt_lib.history import (
     STEP_FILE,
     Context,
     Input,
-    Produced,
     RunRecord,
     StepInRun,
     StepRecord,
+    produced_in,
     steps_in,
 )
 from kt_lib.planning import Decision, Planner, Progressed, skipped_record
@@ -166,7 +166,7 @@ class _Run:
         folder = self.folder / step.name
         folder.mkdir(parents=True)
         self._place(step.name, "running", folder, "; ".join(decision.why))
-        write_whole(folder / CONTEXT_FILE, self._context(step, folder).model_dump_json())
+        write_whole(folder / CONTEXT_FILE, self._context(step, folder, decision).model_dump_json())
         parameters = step.params.model_dump(mode="json")
         started = time.time()
         ending = run_notebook(
@@ -180,7 +180,7 @@ class _Run:
         rendered = self._page(folder)
         if ending.cause is not None:
             raise self._failure(step, folder, ending, rendered)
-        produced = _produced(folder)
+        produced = produced_in(folder)
         record = StepRecord(
             notebook=step.name,
             run=self.record.id,
@@ -204,7 +204,7 @@ class _Run:
         self.ledger.record_steps([record])
         return record, folder
 
-    def _context(self, step: PreparedStep, folder: Path) -> Context:
+    def _context(self, step: PreparedStep, folder: Path, decision: Decision) -> Context:
         return Context(
             root=str(self.workspace.root),
             state=str(self.workspace.state),
@@ -212,6 +212,7 @@ class _Run:
             notebook=step.name,
             folder=str(folder),
             inputs=self._inputs(step),
+            labels=decision.labels,
             steps=tuple(self.so_far.records.values()),
             pages=self.pages,
         )
@@ -277,11 +278,6 @@ def _stands(decisions: list[Decision], last: RunRecord, runs: Path) -> bool:
         return False
     planned = {one.notebook: Path(one.folder).relative_to(runs).as_posix() if one.folder else None for one in decisions}
     return planned == {place.notebook: place.folder for place in last.steps}
-
-
-def _produced(folder: Path) -> Produced:
-    path = folder / PRODUCED_FILE
-    return Produced.model_validate_json(path.read_bytes()) if path.is_file() else Produced()
 
 
 def _rendered(notebook: Path, page: Path) -> None:

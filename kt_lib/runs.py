@@ -15,9 +15,11 @@ from kt_lib.artifacts import Artifact
 from kt_lib.by_hand import context_by_hand
 from kt_lib.errors import ArtifactError, SetupError
 from kt_lib.history import PRODUCED_FILE, Context, Input, Produced, StepRecord
+from kt_lib.labels import Label
 from kt_lib.params import NOTEBOOKS, InputPath, NotebookParams, Params, marked, validated
 from kt_lib.records import Record
 from kt_lib.settings import Settings
+from kt_lib.standing import Standing, standing
 
 CONTEXT_VARIABLE = "KT_STEP"
 
@@ -94,6 +96,21 @@ class Step(Generic[Params]):
         """The page of each earlier step, as a path relative to the outputs folder."""
         return self._context.pages
 
+    def labels(self) -> tuple[Label, ...]:
+        """What people say, one label for each question: what was settled, else what most annotators say.
+
+        Under `kt run` they are those of the moment the step was decided; by hand those of now.
+        """
+        return self._standing().labels
+
+    def tied_labels(self) -> tuple[str, ...]:
+        """Questions without a label, because as many annotators say one thing as another: settle them."""
+        return self._standing().tied
+
+    def agreeing_annotators(self) -> dict[str, int]:
+        """By question, how many annotators say what its label says."""
+        return self._standing().agreeing
+
     # --- writing ---
 
     def write(self, name: str, records: Iterable[Record]) -> int:
@@ -133,6 +150,11 @@ class Step(Generic[Params]):
         raise StepSkipped(reason)
 
     # --- within ---
+
+    def _standing(self) -> Standing:
+        if self._context.labels is None and not self.by_hand:
+            raise ArtifactError(f"{self.notebook} must say `step.labels()` in a cell of its own, the plan reads it")
+        return self._context.labels or labels_in(self.state)
 
     def _input(self, name: str) -> Input:
         try:
@@ -180,6 +202,18 @@ def with_absolute_paths(params: Params, root: Path) -> Params:
         value = getattr(params, name)
         update[name] = absolute(value) if isinstance(value, str) else tuple(absolute(one) for one in value)
     return params.model_copy(update=update)
+
+
+def labels_in(state: Path) -> Standing:
+    """The labels that stand in the ledger of a state folder; none where there is no ledger yet."""
+    from kt_lib.ledger import FILE, open_ledger
+
+    if Settings().ledger is None and not (state / FILE).exists():
+        return Standing()
+    from kt_lib.label_store import LabelStore
+
+    with open_ledger(state) as ledger:
+        return standing(LabelStore(ledger).labels())
 
 
 def workspace_root(start: Path | None = None) -> Path:

@@ -24,6 +24,7 @@ from kt_lib.params import NOTEBOOKS, NotebookParams
 from kt_lib.planning import Decision, Finished, ModelDigest, Planner
 from kt_lib.records import Record
 from kt_lib.runbook import PreparedStep, Runbook, load_runbook, prepare
+from kt_lib.runs import labels_in
 from kt_lib.settings import Settings
 
 REPORT_FILES = frozenset({"report.html", "report.json"})
@@ -106,7 +107,15 @@ class Workspace:
         """A planner over every finished step there is; what it learned of digests is kept."""
         memory = DigestMemory(self.outputs / ".digests.json")
         finished = Finished(self.runs, memory)
-        yield Planner(self.root, memory, finished, self._model_digest, force=request.force, from_step=request.from_step)
+        yield Planner(
+            self.root,
+            memory,
+            finished,
+            self._model_digest,
+            lambda: labels_in(self.state),
+            force=request.force,
+            from_step=request.from_step,
+        )
         memory.save()
 
     @contextlib.contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from kt_lib.calls.checking import Judgement, check_calls
 from kt_lib.calls.schemas import fits_schema, in_schema_order
+from kt_lib.labels import Answer, Label
 from kt_lib.records import Attempt, Example, Pattern, Task, content_id
+
+_SLOT = re.compile(r"<([A-Za-z_]\w*)>")
 
 
 def examples_from(tasks: Iterable[Task], attempts: Iterable[Attempt]) -> list[Example]:
@@ -51,11 +55,15 @@ def verified_example(task: Task, success: Attempt) -> Example | None:
     )
 
 
-def patterns_from(examples: Sequence[Example], agent_correct: set[str], min_support: int) -> list[Pattern]:
+def patterns_from(
+    examples: Sequence[Example], agent_correct: set[str], min_support: int, labels: Iterable[Label] = ()
+) -> list[Pattern]:
     """The patterns of at least `min_support` examples, most seen first.
 
     command_execution: one per category and tool with a command; parameter_formatting: the same for other tools;
-    tool_selection: one per tool. `agent_correct` holds the tasks the agent did right before any change.
+    tool_selection: one per tool. `agent_correct` holds the tasks the agent did right before any change. What a person
+    says of a pattern holds over how often it was seen: a no drops it, a yes keeps it, a correction replaces its
+    template (its id stays, so that the label still finds it).
     """
     groups: dict[tuple[str, str, str], list[Example]] = defaultdict(list)
     for example in examples:
@@ -63,12 +71,22 @@ def patterns_from(examples: Sequence[Example], agent_correct: set[str], min_supp
             groups[("tool_selection", call.name, "")].append(example)
             kind = "command_execution" if "command" in call.arguments else "parameter_formatting"
             groups[(kind, call.name, example.category)].append(example)
-    found = [
-        pattern_of(kind, tool, members, agent_correct)
-        for (kind, tool, _), members in groups.items()
-        if len(members) >= min_support
-    ]
+    said = {label.subject: label.answer for label in labels if label.kind == "pattern"}
+    seen = [pattern_of(kind, tool, members, agent_correct) for (kind, tool, _), members in groups.items()]
+    found = [as_labelled(one, said.get(one.id)) for one in seen if _stays(one, said.get(one.id), min_support)]
     return sorted(found, key=lambda pattern: (-pattern.support, pattern.id))
+
+
+def _stays(pattern: Pattern, said: Answer | None, min_support: int) -> bool:
+    return pattern.support >= min_support if said is None else said.verdict != "no"
+
+
+def as_labelled(pattern: Pattern, said: Answer | None) -> Pattern:
+    """The pattern with the template that a person put in its place, if one did."""
+    if said is None or said.verdict != "corrected" or not said.text.strip():
+        return pattern
+    slots = tuple(dict.fromkeys(_SLOT.findall(said.text)))
+    return pattern.model_copy(update={"template": said.text.strip(), "slots": slots})
 
 
 def pattern_of(kind: str, tool: str, members: Sequence[Example], agent_correct: set[str]) -> Pattern:

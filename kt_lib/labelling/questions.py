@@ -140,7 +140,9 @@ def _chat_against_agent(differences: Iterable[Difference], tasks: Mapping[str, T
         chat, agent = difference.chat, difference.agent
         if task is None or task.check.evidence in ("answer_key", "recorded_result"):
             continue
-        if "error" in (chat.outcome, agent.outcome) or not chat.output.strip() or not agent.output.strip():
+        if "error" in (chat.outcome, agent.outcome) or not (
+            chat.output.strip() and (agent.output.strip() or agent.calls)
+        ):
             continue
         subject = f"{task.id} {content_id('chat', chat.output)} {content_id('agent', agent.output)}"
         yield Question(

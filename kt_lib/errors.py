@@ -7,6 +7,7 @@ KtError
 │   └── MissingPackage  (ImportError)   an optional package is needed here: says how to install it
 ├── WorkspaceBusy       (RuntimeError)  another process holds the workspace: says who
 ├── StepFailed          (RuntimeError)  a notebook failed: step, cell, cause, page, how to go on
+├── Interrupted         (RuntimeError)  somebody ended `kt run`: says where, and how to go on; exit code 130
 ├── ArtifactError       (ValueError)    an artifact is missing, cut off or of another type
 ├── SourceError         (ValueError)    a whole input file cannot be read (one bad row is set aside instead)
 ├── LeakageError        (ValueError)    an evaluation task is too near to something trained on
@@ -49,6 +50,10 @@ class WorkspaceBusy(KtError, RuntimeError):
 
 class StepFailed(KtError, RuntimeError):
     pass
+
+
+class Interrupted(KtError, RuntimeError):
+    exit_code = 130
 
 
 class ArtifactError(KtError, ValueError):

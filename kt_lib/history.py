@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -107,8 +109,8 @@ class StepInRun(Record):
 
     notebook: str
     """Notebook."""
-    status: Literal["waiting", "running", "finished", "skipped", "reused", "failed"]
-    """reused: an earlier run's step stands for it."""
+    status: Literal["waiting", "running", "finished", "skipped", "reused", "failed", "interrupted"]
+    """reused: an earlier run's step stands for it; interrupted: somebody ended `kt run` meanwhile."""
     folder: str | None = None
     """The step's folder below the runs folder (an earlier run's, when reused)."""
     why: str = ""
@@ -126,8 +128,8 @@ class RunRecord(Record):
     """The runbook's file name."""
     overrides: dict[str, JsonValue] = {}
     """Parameters given on the command line."""
-    status: Literal["running", "finished", "failed"]
-    """A run that says `running` while nobody holds the workspace was interrupted."""
+    status: Literal["running", "finished", "failed", "interrupted"]
+    """A run that says `running` while nobody holds the workspace was killed, and counts as interrupted too."""
     steps: tuple[StepInRun, ...] = ()
     """Its steps in order."""
     created: float
@@ -165,6 +167,17 @@ def produced_in(folder: Path) -> Produced:
     """What a step has written so far; nothing where it has written nothing."""
     path = folder / PRODUCED_FILE
     return Produced.model_validate_json(path.read_bytes()) if path.is_file() else Produced()
+
+
+def new_run_id(runs: Path) -> str:
+    """A sortable id, later than every id there is."""
+    newest = max((folder.name for folder in runs.iterdir()), default="") if runs.is_dir() else ""
+    while True:
+        now = datetime.datetime.now(datetime.UTC)
+        found = f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}"
+        if found > newest:
+            return found
+        time.sleep(0.001)
 
 
 def runs_in(runs: Path) -> list[RunRecord]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from kt_lib.artifacts import write_whole
-from kt_lib.errors import StepFailed
+from kt_lib.errors import Interrupted, StepFailed
 from kt_lib.history import (
     CONTEXT_FILE,
     PRODUCED_FILE,
@@ -23,6 +22,7 @@ from kt_lib.history import (
     RunRecord,
     StepInRun,
     StepRecord,
+    new_run_id,
     produced_in,
     steps_in,
 )
@@ -88,7 +88,7 @@ def run(workspace: Workspace, request: Request, progress: Progress, render: Rend
             # Steps of a run that was killed between a step's file and the ledger.
             ledger.record_steps(record for _, record in steps_in(workspace.runs) if record.run)
             record = RunRecord(
-                id=_new_id(workspace.runs),
+                id=new_run_id(workspace.runs),
                 name=runbook.name,
                 runbook=Path(request.runbook).name,
                 overrides=request.overrides,
@@ -124,14 +124,26 @@ class _Run:
         try:
             for number, step in enumerate(steps, start=1):
                 self._one(step, planner.decide(step, self.so_far), number, len(steps))
+        except KeyboardInterrupt:
+            name = self._stopped("interrupted")
+            raise Interrupted(f"interrupted in {name} | resume: {self.request.command()}") from None
         except BaseException:
-            self._save(status="failed")
-            self.workspace.write_index()
+            self._stopped("failed")
             raise
         self.workspace.publish(self.record)
         self._save(status="finished")
         self.workspace.write_index()
         return self.record
+
+    def _stopped(self, status: str) -> str:
+        """Say of the run, and of the step that was running, how they ended; returns the step's name."""
+        running = next((place for place in self.record.steps if place.status == "running"), None)
+        if running:
+            self._place(running.notebook, status, self.workspace.runs / str(running.folder), status)
+            self.progress.step_ended(running.notebook, 0, 0, status, "it did not finish")
+        self._save(status=status)
+        self.workspace.write_index()
+        return running.notebook if running else "no step"
 
     def _one(self, step: PreparedStep, decision: Decision, number: int, of: int) -> None:
         why = "; ".join(decision.why)
@@ -284,14 +296,3 @@ def _rendered(notebook: Path, page: Path) -> None:
     from kt_lib.pages import render_notebook
 
     render_notebook(notebook, page)
-
-
-def _new_id(runs: Path) -> str:
-    """A sortable id, later than every id there is."""
-    newest = max((folder.name for folder in runs.iterdir()), default="") if runs.is_dir() else ""
-    while True:
-        now = datetime.datetime.now(datetime.UTC)
-        found = f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}"
-        if found > newest:
-            return found
-        time.sleep(0.001)

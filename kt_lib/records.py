@@ -181,6 +181,8 @@ class Conversation(Record):
     """Tags."""
     system: str | None = None
     """System prompt of the chat."""
+    tools: tuple[ToolSpec, ...] = ()
+    """Tools offered in it, where the source names them."""
     messages: tuple[Message, ...] = ()
     """Every message of every branch; a parent stands before its children."""
     active_leaf: str | None = None

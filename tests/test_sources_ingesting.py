@@ -235,10 +235,8 @@ def test_a_file_cut_off_in_its_middle_keeps_what_was_whole(store: Store, tmp_pat
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ([{"conversations": [{"from": "human", "value": "x"}]}], "ShareGPT"),
-        ([{"messages": [{"role": "user", "content": "x"}]}], "OpenAI"),
         ([{"mapping": {}, "title": "x"}], "ChatGPT"),
-        ([{"instruction": "x", "output": "y"}], "Alpaca"),
+        ([{"chat_messages": [{"sender": "human"}]}], "Claude"),
         ([{"id": "simple_1", "ground_truth": []}], "BFCL answer"),
         ("id,text\n1,x", "id,text"),
     ],

@@ -25,12 +25,20 @@ def ingest(
     answers: Annotated[
         Path | None, typer.Option(help="BFCL answer file; else possible_answer/ beside the questions is looked at.")
     ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of these files; else the text of one beside them is looked at.")
+    ] = None,
+    consent: Annotated[
+        bool | None, typer.Option("--consent/--no-consent", help="Whether the people in them agreed to training use.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Read chats, feedback, agent results and tasks; keep each once; set aside what cannot be used.
 
     Reads Open WebUI (UI export, API array or lines, admin export, feedback export, webui.db), test-suite reports and
-    traces, OpenAI-style and tau-bench trajectories with a reward, InterCode results, and BFCL tasks.
+    traces, OpenAI-style and tau-bench trajectories with a reward, InterCode results, BFCL tasks, training rows (OpenAI,
+    ShareGPT, Alpaca, Toucan, Glaive, AgentInstruct, xLAM, ToolACE), STAR dialogues, Taskmaster's judged actions and
+    NL2Bash's judged commands (CSV).
 
     A record is a chat, a feedback row, a trajectory, an InterCode item, a BFCL row, a report or a trace line, or a
     piece of a file that could not be read as one: each is stored, a duplicate, or set aside. A chat that grew is
@@ -40,10 +48,11 @@ def ingest(
     when a whole file could not be used; the others are kept all the same.
     """
     from kt_lib.sources.ingesting import ingest as read_into
+    from kt_lib.sources.licences import Terms
     from kt_lib.sources.store import Store
 
-    store = Store(_state() / "ingest")
-    report = _watched(lambda told: read_into(files, store, answers=answers, progress=told), as_json)
+    store, terms = Store(_state() / "ingest"), Terms(licence=licence, consent=consent)
+    report = _watched(lambda told: read_into(files, store, answers=answers, terms=terms, progress=told), as_json)
     if as_json:
         typer.echo(json.dumps(_as_json(report), ensure_ascii=False))
     else:

@@ -2,8 +2,9 @@
 
 What a record is: a chat (an item of an Open WebUI export, a line of its NDJSON, a row of `chat` in its database); a
 feedback row; a trajectory; an item of an InterCode result file; a row of a BFCL question file; a suite report, or a
-line of a suite's trace; and each piece of a file that could not be read as any of these. Every record is stored, a
-duplicate, or set aside.
+line of a suite's trace; a row of a training set (OpenAI, ShareGPT, Alpaca, Toucan, Glaive, AgentInstruct, xLAM,
+ToolACE), a STAR dialogue, a Taskmaster action, a judged command; and each piece of a file that could not be read as any
+of these. Every record is stored, a duplicate, or set aside.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kt_lib.records import Conversation, Record, SetAside
 from kt_lib.sources.bfcl import read_answers
 from kt_lib.sources.fields import clean, cleaned, shown
 from kt_lib.sources.found import Found, Unusable
+from kt_lib.sources.licences import Terms
 from kt_lib.sources.mapping import FileReader, named_files
 from kt_lib.sources.openwebui_database import records_in_database
 from kt_lib.sources.reading import digest_of, holder_of, records_in
@@ -98,11 +100,18 @@ class IngestReport(Record):
 
 
 def ingest(
-    paths: Iterable[Path | str], store: Store, *, answers: Path | None = None, progress: Progress | None = None
+    paths: Iterable[Path | str],
+    store: Store,
+    *,
+    answers: Path | None = None,
+    terms: Terms = Terms(),
+    progress: Progress | None = None,
 ) -> IngestReport:
     """Read files (or folders of them) into a store; the same file twice adds nothing.
 
-    `answers` is a BFCL answer file; without it the one in `possible_answer/` beside each question file is taken. A file
+    `answers` is a BFCL answer file; without it the one in `possible_answer/` beside each question file is taken.
+    `terms` are the licence and the consent that every record carries; without a licence the one whose text lies beside
+    the file is taken. A file
     that cannot be read at all is told in the report and does not stop the others. `SourceError` for a wrong answer
     file, `WorkspaceBusy` when another process ingests into the same store.
     """
@@ -113,7 +122,7 @@ def ingest(
             if problem is not None:
                 reports.append(FileReport(file=clean(str(path)), problem=problem))
             else:
-                reports.append(_ingest_file(path, writing, key, progress))
+                reports.append(_ingest_file(path, writing, key, terms, progress))
         writing.commit()
     total: Counter[str] = Counter()
     for report in reports:
@@ -130,14 +139,18 @@ def _files(paths: Iterable[Path | str]) -> Iterator[tuple[Path, str | None]]:
 
 
 def _ingest_file(
-    path: Path, writing: Writing, answers: Mapping[str, dict[str, Any]] | None, progress: Progress | None
+    path: Path,
+    writing: Writing,
+    answers: Mapping[str, dict[str, Any]] | None,
+    terms: Terms,
+    progress: Progress | None,
 ) -> FileReport:
     counts: Counter[str] = Counter()
     formats: dict[str, int] = {}
     sha256, problem, first_reason = "", None, ""
     try:
         sha256, holder = digest_of(path), holder_of(path)
-        reader = FileReader(path, sha256, holder, answers)
+        reader = FileReader(path, sha256, holder, answers, terms)
         formats = reader.formats
         for raw in records_in_database(path) if holder == "sqlite" else records_in(path, holder):
             fate, reason = _ingest_record(raw, reader, writing, counts)

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from kt_lib.errors import SourceError
 from kt_lib.sources.fields import clean
+from kt_lib.sources.tables import rows_in
 from kt_lib.sources.window import EXCERPT, LONGEST, Raw, Window
 
 SQLITE = b"SQLite format 3\x00"
@@ -37,7 +38,7 @@ def digest_of(path: Path) -> str:
 
 
 def holder_of(path: Path) -> str:
-    """What holds the records of a file: `sqlite`, `list`, `lines` or `object`; `SourceError` for anything else."""
+    """What holds the records of a file: `sqlite`, `csv`, `list`, `lines` or `object`; else `SourceError`."""
     try:
         with path.open("rb") as stream:
             head = stream.read(64)
@@ -45,6 +46,8 @@ def holder_of(path: Path) -> str:
                 return "sqlite"
             _past_bom(stream)
             first = _first_byte(stream)
+            if first and path.suffix.lower() == ".csv":
+                return "csv"
             if first == b"[":
                 return "list"
             if first == b"{":
@@ -91,7 +94,10 @@ def _is_lines(stream: BinaryIO) -> bool:
 
 
 def records_in(path: Path, holder: str) -> Iterator[Raw]:
-    """Every record of a JSON file held as `list`, `lines` or `object`, in order, in the memory of one record."""
+    """Every record of a file held as `csv`, `list`, `lines` or `object`, in order, in the memory of one record."""
+    if holder == "csv":
+        yield from rows_in(path)
+        return
     with path.open("rb") as stream:
         skip = _past_bom(stream)
         if holder == "lines":

@@ -16,7 +16,24 @@ Kind = Literal[
     "bfcl.question",
     "suite.report",
     "suite.trace",
+    "openai.row",
+    "sharegpt.row",
+    "alpaca.row",
+    "xlam.row",
+    "glaive.row",
+    "star.dialogue",
+    "taskmaster.action",
+    "nl2bash.judgement",
 ]
+
+_ROWS: dict[Kind, set[str]] = {
+    "star.dialogue": {"Events", "Scenario"},
+    "taskmaster.action": {"context", "generation", "reward"},
+    "nl2bash.judgement": {"description", "prediction", "correct command"},
+    "xlam.row": {"query", "tools", "answers"},
+    "alpaca.row": {"instruction", "output"},
+}
+"""The keys that tell a row's kind."""
 
 
 def kind_of(value: Any) -> Kind:
@@ -29,15 +46,34 @@ def kind_of(value: Any) -> Kind:
         return _bfcl(value)
     if _is_feedback(value):
         return "openwebui.feedback"
+    if isinstance(value.get("chat"), str) and isinstance(value.get("system"), str):
+        return "glaive.row"
     if _is_chat(value):
         return "openwebui.chat"
     if isinstance(value.get("summary"), dict) and ("tier_details" in value or "tier_scores" in value["summary"]):
         return "suite.report"
     if "entry_type" in value and isinstance(value.get("data"), dict):
         return "suite.trace"
+    if {"context", "generation", "reward"} <= value.keys():
+        return "taskmaster.action"
     if messages_in(value) and any(key in value for key in REWARDS):
         return "trajectory"
-    raise Unusable(looks_like(value))
+    kind = _training_row(value)
+    if kind is None:
+        raise Unusable(looks_like(value))
+    return kind
+
+
+def _training_row(value: dict[str, Any]) -> Kind | None:
+    """The kind of a row of a training set; None for none that is read here."""
+    conversations = list_of(value.get("conversations"))
+    if conversations and isinstance(conversations[0], dict) and {"from", "value"} <= conversations[0].keys():
+        return "sharegpt.row"
+    for kind, keys in _ROWS.items():
+        if keys <= value.keys():
+            return kind
+    spoken = value.get("messages") or value.get("conversation")
+    return "openai.row" if messages_in(value) or isinstance(spoken, str) else None
 
 
 def _bfcl(value: dict[str, Any]) -> Kind:
@@ -64,17 +100,10 @@ def _is_chat(value: dict[str, Any]) -> bool:
 
 def looks_like(value: dict[str, Any]) -> str:
     """What a record that is not read here looks like, with what to do about it."""
-    conversations = list_of(value.get("conversations"))
-    if conversations and isinstance(conversations[0], dict) and "from" in conversations[0]:
-        return "looks like a ShareGPT row (`conversations` of `from` and `value`), not an Open WebUI chat"
-    if messages_in(value):
-        return "looks like an OpenAI row (`messages` without a reward), neither an Open WebUI chat nor a trajectory"
     if isinstance(value.get("mapping"), dict):
         return "looks like a ChatGPT export (`mapping`), not an Open WebUI chat"
     if isinstance(value.get("chat_messages"), list):
         return "looks like a Claude export (`chat_messages`), not an Open WebUI chat"
-    if "instruction" in value and "output" in value:
-        return "looks like an Alpaca row (`instruction` and `output`), not an Open WebUI chat"
     if "ground_truth" in value:
         return "looks like a BFCL answer: give the question file, its answers are found beside it or with --answers"
     if "id" in value and ("result" in value or "output" in value):

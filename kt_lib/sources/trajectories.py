@@ -21,9 +21,9 @@ from kt_lib.records import (
     ToolSpec,
     content_id,
 )
+from kt_lib.sources.chains import Turn, chain
 from kt_lib.sources.fields import dict_of, json_value, list_of, number_of, seconds_of, shown, text_of, text_or_none
 from kt_lib.sources.found import Found, Unusable
-from kt_lib.sources.openwebui import message_id
 from kt_lib.sources.openwebui_details import openai_call_part, result_part
 
 REWARDS = ("reward", "rewards", "final_reward", "score", "success", "resolved", "is_correct")
@@ -44,7 +44,7 @@ def messages_in(record: dict[str, Any]) -> list[Any]:
 def trajectory_from(record: dict[str, Any], source: Provenance) -> Found:
     """A trajectory -> the whole of it as a conversation, what was asked as a task, and how it went as an attempt."""
     reward = _reward(record)
-    messages = _messages(messages_in(record))
+    messages = chain(turns_of(messages_in(record)))
     asked = next((number for number, message in enumerate(messages, 1) if message.role == "user"), None)
     if asked is None:
         raise Unusable("a trajectory in which no user asks anything")
@@ -93,20 +93,17 @@ def _reward(record: dict[str, Any]) -> float:
     raise Unusable("a trajectory without a reward")
 
 
-def _messages(raw: list[Any]) -> list[Message]:
-    messages: list[Message] = []
-    seen: dict[str, int] = {}
+def turns_of(raw: list[Any]) -> list[Turn]:
+    """OpenAI's messages as turns; `Unusable` names the first that is none."""
+    turns: list[Turn] = []
     for number, one in enumerate(raw, 1):
         if not isinstance(one, dict):
             raise Unusable(f"message {number} is no object")
         role = _ROLES.get(text_of(one.get("role")).lower())
         if role is None:
             raise Unusable(f"message {number} has role {shown(one.get('role'))[:40]!r}")
-        parts = _parts(one, role)
-        parent = messages[-1].id if messages else None
-        identity = message_id(parent, role, parts, seen)
-        messages.append(Message(id=identity, parent_id=parent, role=role, parts=parts))
-    return messages
+        turns.append((role, _parts(one, role)))
+    return turns
 
 
 def _parts(message: dict[str, Any], role: Role) -> tuple[MessagePart, ...]:

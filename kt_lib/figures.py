@@ -208,10 +208,11 @@ def _with_intervals(rows: Sequence[tuple[str, float, float, float]], colours: Se
 
 
 def _draw_offline() -> None:
-    """By hand JupyterLab draws offline only what carries its own script; under `kt run` our page brings the script."""
+    """Give notebooks the figure alone: JupyterLab draws it with the script that plotly installed there, and our pages
+    bring theirs. plotly's other renderers ask a CDN for MathJax, or put 5 MB of script into each notebook."""
     import sys
 
     import plotly.io as pio
 
     if "ipykernel" in sys.modules and "PLOTLY_RENDERER" not in os.environ:
-        pio.renderers.default = "plotly_mimetype" if "KT_STEP" in os.environ else "notebook"
+        pio.renderers.default = "plotly_mimetype"

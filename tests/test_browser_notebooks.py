@@ -1,4 +1,4 @@
-"""Each notebook by hand in real JupyterLab, on the shipped sample: run top to bottom, nothing fails, plots are drawn."""
+"""Each notebook by hand in real JupyterLab, on the shipped sample: it runs to its end and its plots are drawn."""
 
 import json
 

@@ -69,6 +69,14 @@ def test_the_next_words_and_a_second_answer_are_signs() -> None:
     assert [one.origin for one in found] == ["follow_up", "regenerated"], "most trusted first"
 
 
+def test_a_no_to_the_answers_own_question_is_no_word_on_the_answer() -> None:
+    asked = answer("a1", "u1", f"{PROSE}\n\nIs there anything else I can do?")
+    assert suggested("turn", REQUEST, asked, user("u2", "No, thank you.", "a1")) == []
+    assert by_origin(suggested("turn", REQUEST, asked, user("u2", "Perfect, that worked.", "a1"))) == {
+        "follow_up": "yes"
+    }
+
+
 def test_of_two_answers_the_one_that_was_kept_or_rated_better_is_suggested() -> None:
     first, second = answer("a1", "u1", "Run `df`.", rating=-1), answer("a2", "u1", PROSE)
     assert by_origin(suggested("preference", REQUEST, first, second, leaf="a2")) == {

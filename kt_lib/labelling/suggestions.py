@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from kt_lib.calls.schemas import schema_fault
+from kt_lib.follow_ups import Says
 from kt_lib.labels import Suggestion, Verdict
 from kt_lib.records import Difference, Pattern, Rating, Task, ToolCall, canonical_json
 from kt_lib.turns import Turn, TurnAnswer
@@ -72,9 +73,10 @@ def suggest_siblings(turn: Turn, first: TurnAnswer, second: TurnAnswer) -> tuple
     if better:
         found.append(_suggestion(better, "rating", "rated"))
     said = {"confirms": 1, "neither": 0, "refutes": -1}
-    better = _better(said[first.said], said[second.said])
+    better = _better(said[_said(first)], said[_said(second)])
     if better:
-        sign = "confirmed by the next words" if "confirms" in (first.said, second.said) else "refuted by the next words"
+        confirmed = "confirms" in (_said(first), _said(second))
+        sign = "confirmed by the next words" if confirmed else "refuted by the next words"
         found.append(_suggestion(better, "follow_up", sign))
     better = _better(int(turn.open == first.id), int(turn.open == second.id))
     if better:
@@ -149,11 +151,18 @@ def _value(answer: TurnAnswer) -> int:
 
 
 def _by_follow_up(answer: TurnAnswer) -> list[Suggestion]:
-    if answer.said == "neither":
+    said = _said(answer)
+    if said == "neither":
         return []
-    if answer.said == "confirms":
+    if said == "confirms":
         return [_suggestion("yes", "follow_up", "confirmed by the next words")]
     return [_suggestion("no", "follow_up", "refuted by the next words")]
+
+
+def _said(answer: TurnAnswer) -> Says:
+    """What the next words say of the answer; a "no" to its own question says nothing of it ("Anything else?" "No")."""
+    asked = answer.text.rstrip().endswith("?")
+    return "neither" if asked and answer.said == "refutes" else answer.said
 
 
 def _by_regeneration(turn: Turn, answer: TurnAnswer) -> list[Suggestion]:

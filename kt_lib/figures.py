@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kt_lib.records import Adapter, Improvement, PairedTable, Rate
+from kt_lib.records import Adapter, Improvement, PairedTable, Rate, Verdict
 
 CHAT, BEFORE, AFTER, QUIET = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 """Okabe and Ito's colours, told apart by colour-blind readers: chat, agent before, agent after, all else."""
@@ -178,6 +178,28 @@ def gap_by(tables: Mapping[str, PairedTable], title: str) -> Any:
     points = _with_intervals(rows, [BEFORE] * len(rows), "%{x:+.1f} points")
     axis = {"ticksuffix": " points", "zeroline": True, "zerolinecolor": QUIET, "zerolinewidth": 1}
     return figure(title, [points], 110 + 26 * len(rows), xaxis=axis, yaxis={"autorange": "reversed"})
+
+
+def against_margin(verdicts: Sequence[Verdict], title: str) -> Any:
+    """Candidate minus base on each suite, in points with 95% intervals, beside what a guard may lose (dashed).
+
+    Green passed, orange did not.
+    """
+    rows = [
+        (
+            f"{in_words(one.suite)} (n = {one.table.n})",
+            100 * one.table.difference,
+            100 * one.table.low,
+            100 * one.table.high,
+        )
+        for one in verdicts
+    ]
+    points = _with_intervals(rows, [AFTER if one.passed else BEFORE for one in verdicts], "%{x:+.1f} points")
+    axis = {"ticksuffix": " points", "zeroline": True, "zerolinecolor": QUIET, "zerolinewidth": 1}
+    drawn = figure(title, [points], 110 + 34 * len(rows), xaxis=axis, yaxis={"autorange": "reversed"})
+    for margin in sorted({one.margin for one in verdicts}):
+        drawn.add_vline(x=-100 * margin, line={"color": QUIET, "dash": "dash", "width": 1})
+    return drawn
 
 
 def in_words(name: str) -> str:

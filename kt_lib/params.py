@@ -182,6 +182,8 @@ class ReleaseParams(NotebookParams):
     """Folder of base weights for a served model; empty means the embedded model's own, or none."""
     promote: bool
     """Whether a version that passes the gate becomes the champion."""
+    record_by_hand: Annotated[bool, Permission]
+    """Whether the notebook run by hand may record its version, and promote it; `kt run` always records."""
 
 
 class ReportParams(NotebookParams):

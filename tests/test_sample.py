@@ -14,11 +14,13 @@ from kt_lib.notebook import read_notebook
 from kt_lib.params import NOTEBOOKS
 from kt_lib.runbook import load_runbook, prepare
 from kt_lib.sample.packing import RUNBOOK, pack
+from kt_lib.tasks import ChatPart
 from kt_lib.workspace import REPORT_FILES
 
 ROOT = Path(__file__).parents[1]
 KINDS = {
     "conversations": records.Conversation,
+    "parts": ChatPart,
     "edits": records.Edit,
     "recorded_attempts": records.Attempt,
     "set_aside": records.SetAside,

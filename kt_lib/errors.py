@@ -8,6 +8,7 @@ KtError
 ├── WorkspaceBusy       (RuntimeError)  another process holds the workspace: says who
 ├── StepFailed          (RuntimeError)  a notebook failed: step, cell, cause, page, how to go on
 ├── Interrupted         (RuntimeError)  somebody ended `kt run`: says where, and how to go on; exit code 130
+├── StaleLabel          (RuntimeError)  another tab labelled this since: look, then do it again
 ├── ArtifactError       (ValueError)    an artifact is missing, cut off or of another type
 ├── SourceError         (ValueError)    a whole input file cannot be read (one bad row is set aside instead)
 ├── LeakageError        (ValueError)    an evaluation task is too near to something trained on
@@ -54,6 +55,10 @@ class StepFailed(KtError, RuntimeError):
 
 class Interrupted(KtError, RuntimeError):
     exit_code = 130
+
+
+class StaleLabel(KtError, RuntimeError):
+    pass
 
 
 class ArtifactError(KtError, ValueError):

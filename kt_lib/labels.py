@@ -7,7 +7,7 @@ from typing import Literal
 from kt_lib.records import ChatMessage, Record, ToolCall, ToolSpec
 
 QuestionKind = Literal["turn", "reading", "preference", "edit", "pattern"]
-Verdict = Literal["yes", "no", "corrected", "first", "second", "tie", "same", "skipped"]
+Verdict = Literal["yes", "no", "corrected", "first", "second", "tie", "same", "skipped", "open"]
 Origin = Literal["person", "accepted", "bulk", "import", "settled"]
 
 VERDICTS: dict[QuestionKind, tuple[Verdict, ...]] = {
@@ -17,7 +17,9 @@ VERDICTS: dict[QuestionKind, tuple[Verdict, ...]] = {
     "edit": ("yes", "no", "same"),
     "pattern": ("yes", "no", "corrected"),
 }
-"""What may be answered to each kind of question; `skipped`, with a reason, always."""
+"""What may be answered to each kind of question; `skipped`, with a reason, always.
+
+`open` is no answer yet: the question was flagged, or a note was written on it."""
 
 
 class Side(Record):
@@ -71,7 +73,7 @@ class Answer(Record):
     """What an annotator said of one question."""
 
     verdict: Verdict
-    """One of `VERDICTS` of the question's kind, or `skipped`."""
+    """One of `VERDICTS` of the question's kind, `skipped`, or `open`."""
     calls: tuple[ToolCall, ...] = ()
     """For a corrected reading: the right calls; none means that no call is due."""
     text: str = ""

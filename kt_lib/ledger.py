@@ -55,6 +55,11 @@ class Ledger:
             self._t.metadata.create_all(connection)
             self._check_schema(connection)
 
+    @property
+    def engine(self) -> Engine:
+        """The database, for other tables in it."""
+        return self._engine
+
     def close(self) -> None:
         """Give the database back."""
         self._engine.dispose()

@@ -40,10 +40,10 @@ class Standing(Record):
 
 
 def standing(labels: Iterable[Label]) -> Standing:
-    """The labels that stand among the newest of each annotator; skipped questions say nothing."""
+    """The labels that stand among the newest of each annotator; skipped and open questions say nothing."""
     by_question: dict[str, list[Label]] = defaultdict(list)
     for label in labels:
-        if label.answer.verdict != "skipped":
+        if label.answer.verdict not in ("skipped", "open"):
             by_question[label.question].append(label)
     found: list[Label] = []
     tied: list[str] = []

@@ -1,23 +1,24 @@
-"""What a training will cost, told before it starts: its tokens counted, its time measured on one batch."""
+"""What a training will cost, told before it starts: its tokens counted, its time measured on a few of its rows."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from kt_lib.columns import dpo_columns, sft_columns
-from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
-from kt_lib.records import PreferencePair, Record, SftRow
-from kt_lib.training import engine
-from kt_lib.weights import import_peft, load, load_tokenizer, quiet
+from kt_lib.recipes import DpoRecipe, SftRecipe
+from kt_lib.records import Adapter, PreferencePair, Record, SftRow
+from kt_lib.training import train_dpo, train_sft
+from kt_lib.weights import load_tokenizer, quiet
 
-REFERENCE = 4 / 3
-"""DPO also reads each side with the frozen reference: a third of the work of reading and learning."""
+Row = TypeVar("Row", SftRow, PreferencePair)
+
+BATCHES = 4
+"""Optimiser steps that are taken to measure, the first of them slow."""
 
 
 class Forecast(Record):
@@ -34,7 +35,7 @@ class Forecast(Record):
     steps: int
     """Optimiser steps."""
     seconds: float
-    """Estimated seconds, from one measured batch; loading and imports not counted."""
+    """Estimated seconds, from a few rows really trained on; loading and imports not counted."""
 
 
 def forecast(
@@ -44,22 +45,33 @@ def forecast(
     sft: SftRecipe,
     dpo: DpoRecipe | None,
 ) -> list[Forecast]:
-    """What SFT on `rows` and then (with a recipe and pairs) DPO on `pairs` will cost on this machine."""
-    way = engine()
-    with quiet(way.threads, training=True):
+    """What SFT on `rows` and then (with a recipe and pairs) DPO on `pairs` will cost on this machine.
+
+    A few rows of every length are trained on and the result is thrown away. Errors as of `train_sft`.
+    """
+    with quiet():
         tokenizer = load_tokenizer(base)
         lengths = [_length(tokenizer, one, "completion") for one in map(sft_columns, rows)]
-        sides = [_length(tokenizer, one, side) for one in map(dpo_columns, pairs) for side in ("chosen", "rejected")]
-        pace = _seconds_per_token(base, sft.lora, lengths, sft.per_device_train_batch_size, way.device)
-    found = [_forecast("sft", len(rows), lengths, sft, pace)]
-    return found + ([_forecast("dpo", len(pairs), sides, dpo, pace * REFERENCE)] if dpo and pairs else [])
+        each = [[_length(tokenizer, one, side) for side in ("chosen", "rejected")] for one in map(dpo_columns, pairs)]
+    with tempfile.TemporaryDirectory() as scratch:
+        few = _spread(rows, lengths, sft)
+        tried = train_sft(base, few, Path(scratch) / "sft", sft.model_copy(update={"num_train_epochs": 1}))
+        found = [_forecast("sft", lengths, sft, tried, max(lengths))]
+        if dpo and pairs:
+            some = _spread(pairs, [sum(sides) for sides in each], dpo)
+            once = dpo.model_copy(update={"num_train_epochs": 1})
+            tried = train_dpo(base, Path(scratch) / "sft", some, Path(scratch) / "dpo", once)
+            found.append(_forecast("dpo", [sum(sides) for sides in each], dpo, tried, max(map(max, each))))
+    return found
 
 
-def _forecast(name: str, rows: int, lengths: Sequence[int], recipe: SftRecipe | DpoRecipe, pace: float) -> Forecast:
+def _forecast(
+    name: str, lengths: Sequence[int], recipe: SftRecipe | DpoRecipe, tried: Adapter, longest: int
+) -> Forecast:
     tokens = sum(lengths) * recipe.num_train_epochs
-    steps = math.ceil(rows / recipe.per_device_train_batch_size) * recipe.num_train_epochs
-    seconds = round(tokens * pace, 1)
-    return Forecast(name=name, rows=rows, tokens=tokens, longest=max(lengths), steps=steps, seconds=seconds)
+    steps = math.ceil(len(lengths) / recipe.per_device_train_batch_size) * recipe.num_train_epochs
+    seconds = round(tokens * tried.seconds / tried.tokens, 1)
+    return Forecast(name=name, rows=len(lengths), tokens=tokens, longest=longest, steps=steps, seconds=seconds)
 
 
 def _length(tokenizer: Any, columns: dict[str, Any], answer: str) -> int:
@@ -69,19 +81,8 @@ def _length(tokenizer: Any, columns: dict[str, Any], answer: str) -> int:
     return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _seconds_per_token(base: Path, lora: Lora, lengths: Sequence[int], batch: int, device: str) -> float:
-    """Reads and learns one batch of middling rows, after one to warm up; the weights are thrown away."""
-    import torch
-
-    peft = import_peft()
-    shape = peft.LoraConfig(**lora.model_dump(), target_modules="all-linear", task_type="CAUSAL_LM")
-    model = peft.get_peft_model(load(base, dtype="float32" if device == "cpu" else "bfloat16"), shape).to(device)
-    ids = torch.full((batch, int(median(lengths))), 1, device=device)
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        float(loss.detach())  # waits until a GPU has done it
-        took.append(time.perf_counter() - began)
-    return min(took) / int(ids.numel())
+def _spread(rows: Sequence[Row], lengths: Sequence[int], recipe: SftRecipe | DpoRecipe) -> list[Row]:
+    """Rows for a few batches, from the shortest to the longest."""
+    order = sorted(range(len(rows)), key=lambda at: lengths[at])
+    wanted = min(len(rows), BATCHES * recipe.per_device_train_batch_size)
+    return [rows[order[at * len(rows) // wanted]] for at in range(wanted)]

@@ -9,7 +9,7 @@ from typing import Any
 from kt_lib.records import PairedTable, Rate
 from kt_lib.showing import shown
 
-LONGEST = 400
+LONGEST = 1000
 """Characters of a text that a cell shows."""
 
 

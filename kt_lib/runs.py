@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -209,8 +208,7 @@ def labels_in(state: Path) -> Standing:
     """The labels that stand in the ledger of a state folder; none where there is no ledger yet."""
     from kt_lib.ledger import FILE, open_ledger
 
-    stored = importlib.util.find_spec("kt_lib.label_store") is not None
-    if not stored or (Settings().ledger is None and not (state / FILE).exists()):
+    if Settings().ledger is None and not (state / FILE).exists():
         return Standing()
     from kt_lib.label_store import LabelStore
 

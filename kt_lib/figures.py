@@ -84,35 +84,17 @@ def rates_with_intervals(rates: Mapping[str, Rate], title: str, colours: Mapping
 
 def failure_classes(changes: Mapping[str, tuple[int, int]], title: str) -> Any:
     """Attempts by failure class, before and (where there are any) after."""
-    import plotly.graph_objects as go
-
     names = [in_words(name) for name in changes]
     before, after = [one for one, _ in changes.values()], [two for _, two in changes.values()]
     sides = [("before", before, BEFORE)] + ([("after", after, AFTER)] if any(after) else [])
-    bars = [
-        go.Bar(
-            y=names,
-            x=counts,
-            orientation="h",
-            name=side,
-            marker_color=colour,
-            text=counts,
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate=f"%{{y}}, {side}: %{{x}}<extra></extra>",
-        )
-        for side, counts, colour in sides
-    ]
-    several = len(sides) > 1
-    return figure(
-        title,
-        bars,
-        100 + (24 + 18 * several) * max(1, len(names)) + 30 * several,
-        barmode="group",
-        showlegend=several,
-        xaxis={"title": "attempts", "rangemode": "tozero"},
-        yaxis={"autorange": "reversed", "showgrid": False},
-    )
+    return _bars(names, sides, title, "attempts")
+
+
+def seen_and_done_alone(counts: Mapping[str, tuple[int, int]], title: str) -> Any:
+    """Tasks by name: those in which the chat showed how, and those that the agent did by itself."""
+    seen, done = [one for one, _ in counts.values()], [two for _, two in counts.values()]
+    sides = [("seen to work in chat", seen, CHAT), ("agent by itself", done, BEFORE)]
+    return _bars([in_words(name) for name in counts], sides, title, "tasks")
 
 
 def lever_ladder(improvements: Sequence[Improvement], title: str) -> Any:
@@ -205,6 +187,36 @@ def against_margin(verdicts: Sequence[Verdict], title: str) -> Any:
 def in_words(name: str) -> str:
     """A machine's name as a reader sees it: `wrong_key` is `wrong key`."""
     return name.replace("_", " ")
+
+
+def _bars(names: Sequence[str], sides: Sequence[tuple[str, Sequence[int], str]], title: str, unit: str) -> Any:
+    """Bars from left to right, one for each side (name, counts, colour) under each name."""
+    import plotly.graph_objects as go
+
+    bars = [
+        go.Bar(
+            y=list(names),
+            x=list(counts),
+            orientation="h",
+            name=side,
+            marker_color=colour,
+            text=list(counts),
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate=f"%{{y}}, {side}: %{{x}}<extra></extra>",
+        )
+        for side, counts, colour in sides
+    ]
+    several = len(sides) > 1
+    return figure(
+        title,
+        bars,
+        100 + (24 + 18 * several) * max(1, len(names)) + 30 * several,
+        barmode="group",
+        showlegend=several,
+        xaxis={"title": unit, "rangemode": "tozero"},
+        yaxis={"autorange": "reversed", "showgrid": False},
+    )
 
 
 def _with_intervals(rows: Sequence[tuple[str, float, float, float]], colours: Sequence[str], said: str) -> Any:

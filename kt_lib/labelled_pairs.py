@@ -61,6 +61,13 @@ def labelled_pairs(
     )
 
 
+def labels_first(labelled: LabelledPairs, others: Iterable[PreferencePair], most: int) -> list[PreferencePair]:
+    """At most `most` pairs, those of people first; what people said already is not said a second time."""
+    known = {(pair.prompt, pair.chosen, pair.rejected) for pair in labelled.pairs}
+    new = [pair for pair in others if (pair.prompt, pair.chosen, pair.rejected) not in known]
+    return [*labelled.pairs, *new][:most]
+
+
 def _pair(
     question: Question, label: Label, agreeing: Mapping[str, int], training: frozenset[str], protocol: Protocol
 ) -> PreferencePair | str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from labels_by_hand import a_chat, answer, label, user
 
-from kt_lib.labelled_pairs import LabelledPairs, labelled_pairs
+from kt_lib.labelled_pairs import LabelledPairs, labelled_pairs, labels_first
 from kt_lib.labelling.questions import questions_from
 from kt_lib.labels import Label, Question
 from kt_lib.prompts import CHAT_PROMPT
@@ -190,3 +190,13 @@ def test_answers_that_used_tools_are_compared_by_their_calls_and_never_by_what_t
 def test_a_label_on_something_that_is_gone_is_counted_and_gives_no_pair() -> None:
     asked = siblings()
     assert pairs([], label(asked[0], "first")).left_out == {"no longer asked": 1}
+
+
+def test_pairs_of_people_stand_first_and_are_not_said_twice() -> None:
+    asked = siblings()
+    found = pairs(asked, label(asked[0], "first"))
+    own = found.pairs[0]
+    same = own.model_copy(update={"basis": "invalid_json"})
+    other = same.model_copy(update={"rejected": "something else"})
+    assert labels_first(found, [same, other], 9) == [own, other]
+    assert labels_first(found, [other], 1) == [own]

@@ -56,23 +56,26 @@ class LabelStore:
         with self._engine.connect() as connection:
             return self._newest(connection, annotator)
 
-    def put(self, question: Question, annotator: str, answer: Answer, seen: int) -> Label:
+    def put(self, question: Question, annotator: str, answer: Answer, seen: int, session: str = "") -> Label:
         """Store an answer in the place of the annotator's earlier one.
 
-        `seen` is the newest action the annotator has seen on this question, or at all. StaleLabel when another tab
-        acted on the question since.
+        `seen` is the newest action that was looked at, `session` names the tab whose own actions are known anyway.
+        StaleLabel when another tab acted on the question since.
         """
-        return self.put_all([(question, answer)], annotator, seen)[0]
+        return self.put_all([(question, answer)], annotator, seen, session)[0]
 
-    def put_all(self, answers: Sequence[tuple[Question, Answer]], annotator: str, seen: int) -> list[Label]:
+    def put_all(
+        self, answers: Sequence[tuple[Question, Answer]], annotator: str, seen: int, session: str = ""
+    ) -> list[Label]:
         """Store several answers in one stroke: one undo takes all of them back. StaleLabel as `put`."""
         with self._engine.begin() as connection:
             for question, _ in answers:
-                self._refuse_stale(connection, annotator, seen, question.id)
+                self._refuse_stale(connection, annotator, seen, session, question.id)
             stored: list[Label] = []
             for question, answer in answers:
                 batch = stored[0].number if stored else None
-                stored.append(self._store(connection, _unnumbered(question, annotator, answer), "label", batch))
+                label = _unnumbered(question, annotator, answer)
+                stored.append(self._store(connection, label, "label", batch, session))
             return stored
 
     def take_in(self, labels: Sequence[Label]) -> int:
@@ -84,25 +87,25 @@ class LabelStore:
             known = {(one.question, one.annotator): one.answer for one in self.labels()}
             new = [one for one in labels if known.get((one.question, one.annotator)) != one.answer]
             for label in new:
-                self._store(connection, label, "import", None)
+                self._store(connection, label, "import", None, "")
             return len(new)
 
-    def undo(self, annotator: str, seen: int) -> Undone | None:
+    def undo(self, annotator: str, seen: int, session: str = "") -> Undone | None:
         """Take back the annotator's newest label that still stands; None when there is nothing to take back.
 
         The label before it stands again, or none. StaleLabel when another tab acted after `seen`.
         """
-        return self._turn(annotator, seen, "undo")
+        return self._turn(annotator, seen, session, "undo")
 
-    def redo(self, annotator: str, seen: int) -> Undone | None:
+    def redo(self, annotator: str, seen: int, session: str = "") -> Undone | None:
         """Give back what was taken back last; None when nothing was, or when a label was given since."""
-        return self._turn(annotator, seen, "redo")
+        return self._turn(annotator, seen, session, "redo")
 
     # --- within ---
 
-    def _turn(self, annotator: str, seen: int, did: str) -> Undone | None:
+    def _turn(self, annotator: str, seen: int, session: str, did: str) -> Undone | None:
         with self._engine.begin() as connection:
-            self._refuse_stale(connection, annotator, seen)
+            self._refuse_stale(connection, annotator, seen, session)
             done, undone = self._stacks(connection, annotator)
             stack = done if did == "undo" else undone
             if not stack:
@@ -113,7 +116,13 @@ class LabelStore:
             rows = connection.execute(query.order_by(table.c.number)).all()
             for row in rows:
                 self._replace(connection, row.question, annotator, getattr(row, side))
-            values = {"annotator": annotator, "question": rows[-1].question, "did": did, "batch": batch}
+            values = {
+                "annotator": annotator,
+                "question": rows[-1].question,
+                "did": did,
+                "batch": batch,
+                "session": session,
+            }
             number = self._log(connection, **values)
             return Undone(number=number, questions=tuple(row.question for row in rows))
 
@@ -136,13 +145,12 @@ class LabelStore:
                     done.append(row.batch)
         return done, undone
 
-    def _store(self, connection: Connection, label: Label, did: str, batch: int | None) -> Label:
+    def _store(self, connection: Connection, label: Label, did: str, batch: int | None, session: str) -> Label:
         table = self._t.labels
         own = (table.c.question == label.question, table.c.annotator == label.annotator)
         before = connection.execute(table.select().where(*own).with_only_columns(table.c.record)).scalar()
-        number = self._log(
-            connection, annotator=label.annotator, question=label.question, did=did, batch=batch, before=before
-        )
+        values = {"annotator": label.annotator, "question": label.question, "did": did, "session": session}
+        number = self._log(connection, **values, batch=batch, before=before)
         stored = label.model_copy(update={"number": number})
         after = stored.model_dump_json()
         log = self._t.actions
@@ -162,18 +170,23 @@ class LabelStore:
             values = {"question": question, "annotator": annotator, "kind": label.kind, "number": label.number}
             connection.execute(table.insert().values(**values, record=record))
 
-    def _refuse_stale(self, connection: Connection, annotator: str, seen: int, question: str | None = None) -> None:
-        if self._newest(connection, annotator, question) > seen:
+    def _refuse_stale(
+        self, connection: Connection, annotator: str, seen: int, session: str, question: str | None = None
+    ) -> None:
+        if self._newest(connection, annotator, session, question) > seen:
             what = "this question" if question else "this queue"
             raise StaleLabel(
                 f"{annotator} worked on {what} in another tab: look at what stands there, then do it again"
             )
 
-    def _newest(self, connection: Connection, annotator: str, question: str | None = None) -> int:
+    def _newest(self, connection: Connection, annotator: str, session: str = "", question: str | None = None) -> int:
+        """The annotator's newest action outside a session (any, for no session), on one question or on all."""
         from sqlalchemy import func, select
 
         table = self._t.actions
         query = select(func.max(table.c.number)).where(table.c.annotator == annotator)
+        if session:
+            query = query.where(table.c.session != session)
         if question is not None:
             # An undo of several labels is logged under one of them; its batch tells that the others changed too.
             own = select(table.c.batch).where(table.c.question == question, table.c.annotator == annotator)
@@ -220,6 +233,7 @@ def _tables() -> SimpleNamespace:
             Column("annotator", String(200), nullable=False, index=True),
             Column("question", String(100), nullable=False, index=True),
             Column("did", String(10), nullable=False),
+            Column("session", String(50), nullable=False),
             Column("batch", Integer, index=True),
             Column("before", Text),
             Column("after", Text),

@@ -53,7 +53,8 @@ class Step(Generic[Params]):
         return bool(self._context.by_hand)
 
     def __repr__(self) -> str:
-        return f"{self.notebook}: {self._context.by_hand or f'step of run {self.run_id}.'}"
+        where = f"by hand. {self._context.by_hand}" if self.by_hand else f"of run {self.run_id}."
+        return f"{self.notebook} {where}"
 
     # --- reading ---
 

@@ -22,6 +22,8 @@ class Table:
         self._limit = limit
 
     def __repr__(self) -> str:
+        if not self._rows:
+            return "No rows."
         lines = [self._columns, *([self._said(row, name) for name in self._columns] for row in self._rows)]
         flat = [[" ".join(text.split()) for text in line] for line in lines]
         widths = [max(len(line[at]) for line in flat) for at in range(len(self._columns))]
@@ -29,6 +31,8 @@ class Table:
         return "\n".join("  ".join(text.ljust(width) for text, width in line).rstrip() for line in padded)
 
     def _repr_html_(self) -> str:
+        if not self._rows:
+            return "<p>No rows.</p>"
         head = "".join(f'<th style="text-align:left">{html.escape(shown(name))}</th>' for name in self._columns)
         body = "".join(f"<tr>{''.join(self._cell(row, name) for name in self._columns)}</tr>\n" for row in self._rows)
         return f'<table class="dataframe"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'

@@ -5,15 +5,24 @@ import json
 import pytest
 from browser import chromium, lab, set_parameters, workspace  # noqa: F401
 
+from kt_lib.ledger import open_ledger
 from kt_lib.params import NOTEBOOKS
 
 pytest.importorskip("trl", reason="by hand 08_train trains: it needs the `train` extra")
 
 pytestmark = pytest.mark.browser
 
-QUICK = {"09_evaluate": {"guard_bound": 12}}
+QUICK = {"08_train": {"sft_epochs": 1}, "09_evaluate": {"guard_bound": 12}}
 """Other values than the notebook's own, as a person writes them, for the sake of the test's time."""
-PLOTS = {"03_difference": 2, "06_improve": 1, "07_datasets": 1, "08_train": 1}
+PLOTS = {
+    "03_difference": 3,
+    "04_knowledge": 1,
+    "06_improve": 1,
+    "07_datasets": 1,
+    "08_train": 1,
+    "09_evaluate": 2,
+    "10_release": 1,
+}
 """Notebooks with plots, and how many at least."""
 
 
@@ -31,7 +40,8 @@ def ran(request, lab):  # noqa: F811
 def test_a_notebook_runs_top_to_bottom_without_an_error(ran):
     name, notebook = ran
     assert notebook.errors() == []
-    assert "shipped sample" in notebook.page.locator(".jp-OutputArea-output", has_text=f"{name}:").inner_text()
+    said = notebook.page.locator(".jp-OutputArea-output", has_text=f"{name} by hand.").inner_text()
+    assert ("Reads no run." if name == "01_ingest" else "Reads the shipped sample") in said
 
 
 def test_its_plots_are_drawn_and_no_request_leaves(ran, lab):  # noqa: F811
@@ -56,4 +66,23 @@ def test_after_a_reload_of_the_saved_page_the_plots_are_still_there(lab):  # noq
     assert lab.asked == []
     saved = json.loads((lab.root / "notebooks" / "06_improve.ipynb").read_text())
     assert len(json.dumps(saved)) < 1_000_000
+    notebook.page.close()
+
+
+def test_by_hand_no_version_is_recorded_or_promoted_unasked(lab):  # noqa: F811
+    notebook = lab.open("10_release")
+    notebook.run_all(120)
+    assert notebook.errors() == []
+    with open_ledger(lab.root / "outputs" / "state") as ledger:
+        assert ledger.versions() == []
+        assert ledger.champion() is None
+    assert not list((lab.root / "outputs" / "state").rglob("*.safetensors"))
+    notebook.page.close()
+    path = lab.root / "notebooks" / "10_release.ipynb"
+    set_parameters(path, record_by_hand=True)
+    notebook = lab.open("10_release")
+    notebook.run_all(120)
+    assert notebook.errors() == []
+    with open_ledger(lab.root / "outputs" / "state") as ledger:
+        assert len(ledger.versions()) == 1
     notebook.page.close()

@@ -37,3 +37,8 @@ def test_values_are_said_in_words():
 
 def test_rows_may_lack_a_column_and_the_text_form_is_a_line_each():
     assert repr(Table([{"a": 1}, {"a": 2, "b": "two\nlines"}])) == "a  b\n1\n2  two lines"
+
+
+def test_a_table_without_rows_says_so():
+    assert repr(Table([])) == "No rows."
+    assert "No rows." in Table([])._repr_html_()

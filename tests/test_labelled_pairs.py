@@ -99,6 +99,14 @@ def test_a_pair_whose_request_is_an_evaluation_task_is_left_out_although_its_own
     assert len(pairs(asked, label(asked[0], "first"), tasks=(learned,)).pairs) == 1
 
 
+def test_requests_without_a_word_in_them_are_told_apart_from_evaluation_tasks_too() -> None:
+    ask_less = user("u1", "??")
+    one, two = answer("a1", "u1", "What?", created=1.0), answer("a2", "u1", "Yes?", created=2.0)
+    asked = questions_from([a_chat(ask_less, one, two)], kinds=["preference"])
+    (task,) = tasks_from_conversations([a_chat(ask_less, answer("a9", "u1", PROSE), name="other chat")])
+    assert pairs(asked, label(asked[0], "first"), tasks=(task,)).left_out == {"like an evaluation task": 1}
+
+
 def edited(asked_before: bool = True) -> list[Question]:
     first = (REQUEST,) if asked_before else ()
     parent = "u1" if asked_before else None

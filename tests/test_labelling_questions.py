@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from labels_by_hand import a_chat, answer, user
+from labels_by_hand import SOURCE, a_chat, answer, user
 from openwebui_chats import answer as exported_answer
 from openwebui_chats import chat as exported_chat
 from openwebui_chats import user as exported_user
@@ -23,6 +23,7 @@ from kt_lib.records import (
     Pattern,
     Task,
     ToolCall,
+    content_id,
 )
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.store import Store
@@ -135,6 +136,14 @@ def test_an_edited_answer_is_asked_about_once_in_its_conversation(tmp_path: Path
     assert questions_from(chats, kinds=["edit"]) == [asked]
     (without,) = questions_from(edits=edits, kinds=["edit"])
     assert (without.id, without.context) == (asked.id, ())
+
+
+def test_an_edit_whose_text_reads_otherwise_in_its_chat_is_asked_about_once() -> None:
+    message = answer("a1", "u1", "Run df -h.", edited_from="Run df.", source_id="s1")
+    final = "<details>thinking</details>Run df -h."
+    edit = Edit(id=content_id("edit", "c", "s1", "Run df.", final), source=SOURCE, original="Run df.", final=final)
+    (asked,) = questions_from([a_chat(REQUEST, message)], edits=[edit], kinds=["edit"])
+    assert (asked.subject, asked.group, asked.context[-1].content) == (edit.id, "c", REQUEST.text)
 
 
 def test_an_edit_at_the_very_start_of_a_chat_has_no_request() -> None:

@@ -119,6 +119,23 @@ def test_a_turn_labelled_wrong_keeps_its_calls_out_unless_the_reading_was_settle
     assert only_task(messages, failed, settled).check.evidence == "label"
 
 
+def test_corrected_calls_are_right_also_where_the_turn_failed() -> None:
+    messages = [REQUEST, answer("a1", "u1", PROSE)]
+    chats = [a_chat(*messages)]
+    corrected = label(ask(chats, "reading"), "corrected", calls=[INODES], number=2)
+    assert commands(only_task(messages, label(ask(chats, "turn"), "no"), corrected)) == ["df -i"]
+
+
+def test_corrected_calls_make_a_task_of_an_answer_that_no_call_is_read_from_any_more() -> None:
+    judged = ask([a_chat(REQUEST, answer("a1", "u1", PROSE))], "reading")
+    vague = [REQUEST, answer("a1", "u1", "Look at the disks.")]
+    assert tasks_from_conversations([a_chat(*vague)]) == []
+    task = only_task(vague, label(judged, "corrected", calls=[INODES]))
+    assert (commands(task), task.category) == (["df -i"], "bash")
+    none_due = only_task(vague, label(judged, "corrected"))
+    assert (none_due.check.rule, none_due.category) == ("never", "no call")
+
+
 def test_a_yes_to_other_calls_than_those_read_now_vouches_for_nothing_and_a_correction_still_holds() -> None:
     messages = [REQUEST, answer("a1", "u1", PROSE)]
     judged = ask([a_chat(*messages)], "reading").model_copy(update={"id": "asked when other calls were read"})

@@ -170,7 +170,7 @@ def _edits(edits: Iterable[Edit], chats: Sequence[Conversation]) -> Iterator[Que
                 places[_edit_id(chat, message, message.text)] = (chat, message)
                 edited.setdefault(message.edited_from, []).append((chat, message))
     for edit in edits:
-        place = places.pop(edit.id, None) or _place_of(edit, edited)
+        place = _place_of(edit, edited)
         if place:
             places.pop(_edit_id(*place, place[1].text), None)
         yield _edit(edit.id, edit.original, edit.final, place)

@@ -172,22 +172,22 @@ class Queue:
         """Give back what was taken back last, and look at its question."""
         return self._turn(self._store.redo)
 
+    def sure(self, threshold: float) -> list[Question]:
+        """The open questions whose suggestions all say the same, the first with a score of at least `threshold`."""
+        return [one for one in self.questions if self.is_open(one.id) and _is_sure(one, threshold)]
+
     def accept_above(self, threshold: float, audit_share: float = 0.1, seed: int = 1) -> BulkAccepted:
         """Store the first suggestion of every open question whose score is at least `threshold` (0..1), in one stroke.
 
         A share of them, at least one, is drawn by `seed` to be looked at: these stay open until answered again. Where
         suggestions contradict each other nothing is accepted.
         """
-        chosen = [(one, _sure(one, threshold)) for one in self.questions if self.is_open(one.id)]
-        sure = [(one, suggestion) for one, suggestion in chosen if suggestion is not None]
+        sure = self.sure(threshold)
         if not sure:
             return BulkAccepted(accepted=(), audit=())
-        names = [one.id for one, _ in sure]
+        names = [one.id for one in sure]
         audit = set(random.Random(seed).sample(names, max(1, round(audit_share * len(names)))))
-        answers = [
-            (one, Answer(verdict=said.verdict, origin="bulk", suggested=said.origin, note=AUDIT * (one.id in audit)))
-            for one, said in sure
-        ]
+        answers = [(one, _accepted(one.suggestions[0], one.id in audit)) for one in sure]
         for label in self._guarded(lambda: self._store.put_all(answers, self.annotator, self._seen, self._session)):
             self._labels[label.question] = label
         self.resume()
@@ -232,10 +232,15 @@ class Queue:
             raise
 
 
-def _sure(question: Question, threshold: float) -> Suggestion | None:
-    first = question.suggestions[0] if question.suggestions else None
-    clear = first and first.score >= threshold and all(one.verdict == first.verdict for one in question.suggestions)
-    return first if clear else None
+def _is_sure(question: Question, threshold: float) -> bool:
+    said = question.suggestions
+    return bool(said) and said[0].score >= threshold and all(one.verdict == said[0].verdict for one in said)
+
+
+def _accepted(suggestion: Suggestion, to_audit: bool) -> Answer:
+    return Answer(
+        verdict=suggestion.verdict, origin="bulk", suggested=suggestion.origin, note=AUDIT if to_audit else ""
+    )
 
 
 def _per_hour(times: Sequence[float]) -> float | None:

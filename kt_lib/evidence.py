@@ -67,9 +67,8 @@ def check_of(turn: Turn, labels: LabelsOfAnswers) -> tuple[Check, str]:
     evidence: Literal["label", "rating", "follow_up"] = (
         "label" if best.rank >= LABEL else "rating" if best.rank == RATING else "follow_up"
     )
-    return Check(rule="exact" if best.calls else "never", accepted=_accepted(best.calls), evidence=evidence), (
-        best.because
-    )
+    accepted = _accepted(best.calls, [word.calls for word in right if word.rank >= LABEL])
+    return Check(rule="exact" if best.calls else "never", accepted=accepted, evidence=evidence), best.because
 
 
 def _words(answer: TurnAnswer, turn: Turn, labels: LabelsOfAnswers) -> list[Word]:
@@ -135,8 +134,31 @@ def _key(calls: Sequence[ToolCall]) -> str:
     return canonical_json([[call.name, call.arguments] for call in calls])
 
 
-def _accepted(calls: Sequence[ToolCall]) -> tuple[AcceptedCall, ...]:
-    return tuple(
-        AcceptedCall(name=call.name, arguments={name: [value] for name, value in call.arguments.items()})
-        for call in calls
-    )
+def _accepted(calls: Sequence[ToolCall], others: Sequence[Sequence[ToolCall]]) -> tuple[AcceptedCall, ...]:
+    """The calls as accepted ones; where others were labelled right that differ in one value, that value is right too.
+
+    Only in one and the same place: values from several places would make calls that nobody called right.
+    """
+    values = [{name: [value] for name, value in call.arguments.items()} for call in calls]
+    place: tuple[int, str] | None = None
+    for other in others:
+        found = _one_difference(calls, other)
+        if found is not None and place in (None, found):
+            place = found
+            at, name = found
+            if other[at].arguments[name] not in values[at][name]:
+                values[at][name].append(other[at].arguments[name])
+    return tuple(AcceptedCall(name=call.name, arguments=each) for call, each in zip(calls, values, strict=True))
+
+
+def _one_difference(calls: Sequence[ToolCall], other: Sequence[ToolCall]) -> tuple[int, str] | None:
+    """Where two lists of calls differ, if it is the value of one argument."""
+    if [(call.name, call.arguments.keys()) for call in calls] != [(call.name, call.arguments.keys()) for call in other]:
+        return None
+    places = [
+        (at, name)
+        for at, (one, two) in enumerate(zip(calls, other, strict=True))
+        for name in one.arguments
+        if one.arguments[name] != two.arguments[name]
+    ]
+    return places[0] if len(places) == 1 else None

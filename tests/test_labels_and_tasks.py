@@ -15,7 +15,7 @@ from openwebui_chats import user as exported_user
 from kt_lib.calls.judging import judge_agent, judge_chat
 from kt_lib.labelling.questions import questions_from
 from kt_lib.labels import Label, Question
-from kt_lib.records import Completion, Conversation, Message, Task, ToolCall
+from kt_lib.records import Completion, Conversation, Message, MessagePart, Task, ToolCall
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.store import Store
 from kt_lib.tasks import by_evidence, lacking_evidence
@@ -108,6 +108,33 @@ def test_a_label_outranks_a_rating_on_another_answer() -> None:
     assert commands(only_task(messages)) == ["du -sh /"]
     judged = ask([a_chat(*messages)], "reading", "a2")
     assert commands(only_task(messages, label(judged, "yes"))) == ["df -h"]
+
+
+def test_two_answers_labelled_right_that_differ_in_one_value_are_both_accepted() -> None:
+    messages = [REQUEST, answer("a1", "u1", PROSE), answer("a2", "u1", OTHER_PROSE), answer("a3", "u1", "Use a tool.")]
+    chats = [a_chat(*messages)]
+    labels = [label(ask(chats, "reading", subject), "yes") for subject in ("a1", "a2")]
+    task = only_task(messages, *labels)
+    assert [call.arguments for call in task.check.accepted] == [{"command": ["df -h", "du -sh /"]}]
+    for command, outcome in (("df -h", "correct"), ("du -sh /", "correct"), ("ls", "wrong")):
+        fresh = Completion(text=json.dumps({"tool": "bash", "params": {"command": command}}))
+        assert judge_agent(task, fresh, "json").outcome == outcome
+
+
+def test_values_labelled_right_in_different_places_are_not_mixed() -> None:
+    def made(key: str, **arguments: str) -> Message:
+        return answer(key, "u1", (MessagePart(kind="tool_call", call=ToolCall(name="copy", arguments=arguments)),))
+
+    messages = [
+        REQUEST,
+        made("a1", a="1", b="1"),
+        made("a2", a="2", b="1"),
+        made("a3", a="1", b="2"),
+        made("a4", a="3", b="3"),
+    ]
+    chats = [a_chat(*messages)]
+    labels = [label(ask(chats, "reading", f"a{n}"), "yes") for n in (1, 2, 3, 4)]
+    assert only_task(messages, *labels).check.accepted[0].arguments == {"a": ["1", "2"], "b": ["1"]}
 
 
 def test_a_turn_labelled_wrong_keeps_its_calls_out_unless_the_reading_was_settled() -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kt_lib.errors import ParameterError
+from kt_lib.labels import QuestionKind
 
 
 class _Mark:
@@ -65,6 +66,29 @@ class IngestParams(NotebookParams):
     """Held-out tasks of the embedded world for the verdict."""
     guard_tasks: TaskCount
     """Held-out tasks of each guard set."""
+
+
+class LabelParams(NotebookParams):
+    """02_label."""
+
+    annotator: Annotated[str, Field(max_length=100)]
+    """Who labels; empty means KT_ANNOTATOR, or the user of this machine."""
+    annotators: Names
+    """Who shares the questions; nobody means that everybody gets all of them."""
+    overlap: Share
+    """Share of the questions that every annotator gets, so that agreement can be measured."""
+    kinds: Annotated[tuple[QuestionKind, ...], BeforeValidator(_one_is_a_list)]
+    """What to ask about."""
+    order: Literal["uncertain", "disagreement", "diverse", "as_is"]
+    """What to ask first."""
+    hide_suggestions: bool
+    """Whether suggestions are out of sight at the start."""
+    threshold: Share
+    """Score from which suggestions can be accepted many at once."""
+    audit_share: Share
+    """Share of those that comes back to be looked at."""
+    seed: Seed
+    """Seed of what is drawn."""
 
 
 class DifferenceParams(NotebookParams):
@@ -197,6 +221,7 @@ Params = TypeVar("Params", bound=NotebookParams)
 
 NOTEBOOKS: dict[str, type[NotebookParams]] = {
     "01_ingest": IngestParams,
+    "02_label": LabelParams,
     "03_difference": DifferenceParams,
     "04_knowledge": KnowledgeParams,
     "06_improve": ImproveParams,

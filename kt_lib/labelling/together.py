@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from kt_lib.agreement import Coefficient, alpha, kappa, percent_agreement
+from kt_lib.label_store import LabelStore
 from kt_lib.labelling.queue import BulkAccepted
-from kt_lib.labels import Label
+from kt_lib.labels import Label, Question
+from kt_lib.ledger import open_ledger
 from kt_lib.records import Rate, Record
 from kt_lib.statistics import wilson
 
@@ -60,3 +64,63 @@ def audited(labels: Sequence[Label], accepted: BulkAccepted) -> Rate:
     looked = [by_question[one] for one in accepted.audit if one in by_question]
     seen = [label for label in looked if label.answer.origin != "bulk"]
     return wilson(sum(label.answer.origin == "accepted" for label in seen), len(seen))
+
+
+def given_labels(state: Path) -> list[Label]:
+    """Everybody's labels in the ledger of a state folder."""
+    with open_ledger(state) as ledger:
+        return LabelStore(ledger).labels()
+
+
+def how_far(
+    questions: Iterable[Question], given: Sequence[Label], standing: Sequence[Label]
+) -> list[dict[str, str | int]]:
+    """How far each kind of question is, as rows of a table: asked, labelled, skipped, flagged, and what is missing."""
+    stands = {label.question for label in standing}
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for question in questions:
+        by_kind[question.kind].append(question.id)
+    return [_how_far(kind, names, given, stands) for kind, names in by_kind.items()]
+
+
+def _how_far(kind: str, names: Sequence[str], given: Sequence[Label], stands: set[str]) -> dict[str, str | int]:
+    asked = set(names)
+    own = [label for label in given if label.question in asked]
+    labelled = len(asked & stands)
+    answered = {label.question for label in own if label.answer.verdict not in ("skipped", "open")}
+    tied = len(answered - stands)
+    missing = [f"{len(asked) - labelled} without a label"] * (labelled < len(asked)) + [f"{tied} to settle"] * bool(
+        tied
+    )
+    return {
+        "kind": kind,
+        "questions": len(asked),
+        "labelled": labelled,
+        "by": ", ".join(sorted({label.annotator for label in own})) or "nobody",
+        "skipped": sum(label.answer.verdict == "skipped" for label in own),
+        "flagged": sum(label.answer.flagged for label in own),
+        "missing": ", ".join(missing) or "nothing",
+    }
+
+
+def agreement_rows(found: Iterable[Agreement]) -> list[dict[str, object]]:
+    """Agreements as rows of a table, those that two people rated; coefficients with their intervals."""
+    return [
+        {
+            "kind": one.kind,
+            "annotators": ", ".join(one.annotators),
+            "n": one.same.n,
+            "same answer": one.same,
+            "Cohen's kappa": _with_interval(one.kappa),
+            "Krippendorff's alpha": _with_interval(one.alpha),
+            "warning": one.alpha.warning,
+        }
+        for one in found
+        if one.same.n
+    ]
+
+
+def _with_interval(one: Coefficient | None) -> str:
+    if one is None or one.value is None:
+        return "\u2013"
+    return f"{one.value:.2f}" + (f" ({one.low:.2f} to {one.high:.2f})" if one.low is not None else "")

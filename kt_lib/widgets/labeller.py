@@ -79,10 +79,14 @@ class Labeller(anywidget.AnyWidget):
     view = traitlets.Dict().tag(sync=True)
 
     def __init__(
-        self, questions: Sequence[Question], state: Path, annotator: str = "", options: LabelOptions = LabelOptions()
+        self,
+        questions: Sequence[Question],
+        store: LabelStore,
+        annotator: str = "",
+        options: LabelOptions = LabelOptions(),
     ) -> None:
         self._asked = list(questions)
-        self._store = LabelStore(open_ledger(state))
+        self._store = store
         self._options = options
         self._hidden = options.hide_suggestions
         self._order: Order = options.order
@@ -233,6 +237,13 @@ class Labeller(anywidget.AnyWidget):
 
     def _question(self, identity: str) -> Question:
         return next(one for one in self.queue.questions if one.id == identity)
+
+
+def labelling(
+    questions: Sequence[Question], state: Path, annotator: str = "", options: LabelOptions = LabelOptions()
+) -> Labeller:
+    """The widget over the ledger of a state folder."""
+    return Labeller(questions, LabelStore(open_ledger(state)), annotator, options)
 
 
 def _in_words(error: Exception) -> str:

@@ -55,14 +55,19 @@ def paired_matrix(table: PairedTable, title: str, first: str = "chat", second: s
         text=said,
         texttemplate="%{text}",
         textfont={"size": 18},
-        colorscale=[[0, "rgba(0,114,178,0.07)"], [1, "rgba(0,114,178,0.55)"]],
+        # Opaque, so that plotly's choice of dark or white figures is right on every page.
+        colorscale=[[0, "#dfebf4"], [1, CHAT]],
         showscale=False,
         xgap=4,
         ygap=4,
         hovertemplate=f"%{{y}}, %{{x}}: %{{z}} of {table.n} tasks<extra></extra>",
     )
     quiet = {"showgrid": False}
-    return figure(f"{title} (n = {table.n})", [heat], height=280, xaxis=quiet | {"side": "top"}, yaxis=quiet)
+    above = {"l": 8, "r": 24, "t": 76, "b": 8}
+    xaxis = quiet | {"side": "top", "ticks": ""}
+    return figure(
+        f"{title} (n = {table.n})", [heat], height=290, margin=above, xaxis=xaxis, yaxis=quiet | {"ticks": ""}
+    )
 
 
 def rates_with_intervals(rates: Mapping[str, Rate], title: str, colours: Mapping[str, str] | None = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,6 +56,9 @@ class Step(Generic[Params]):
     def __repr__(self) -> str:
         where = f"by hand. {self._context.by_hand}" if self.by_hand else f"of run {self.run_id}."
         return f"{self.notebook} {where}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
 
     # --- reading ---
 

@@ -107,6 +107,20 @@ def test_a_fault_that_passes_is_tried_again_and_leaves_no_trace(dialect: str, fa
 
 
 @DIALECTS
+def test_another_try_is_told_with_its_cause_to_who_asks_for_it_and_puts_nothing_into_a_notebook(
+    dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level("INFO"),
+        ModelServer(Shouting(), faults=[None, Fault("status", 503, "server busy")]) as server,
+    ):
+        opened(server, dialect).complete(asked("a", "b"))
+    assert [record.name for record in caplog.records if record.levelname == "WARNING"] == []
+    assert "again in" in caplog.text
+    assert "server busy" in caplog.text
+
+
+@DIALECTS
 def test_a_fault_that_stays_is_that_requests_completion_in_the_servers_own_words(dialect: str) -> None:
     faults = [None] + [Fault("status", 500, "CUDA out of memory")] * TRIES
     with ModelServer(Shouting(), faults=faults) as server:

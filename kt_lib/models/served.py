@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import stamina
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from kt_lib.errors import ModelError, ModelNotFound, ModelTimeout, ServerFault, ToolsNotSupported
 from kt_lib.models.apart import Tell, run_apart
@@ -33,6 +34,14 @@ TRIES = 4
 """Times a request is sent at most."""
 HOPELESS = 8
 """Requests that fail for the server's sake, none having succeeded, before the whole set is given up."""
+
+
+def _say_again(details: RetryDetails) -> None:
+    log.info("try %d failed, again in %.1f s: %s", details.retry_num, details.wait_for, details.caused_by)
+
+
+# stamina's own way is a warning for each try, without a cause, in the middle of a notebook.
+set_on_retry_hooks([_say_again])
 
 
 class ServedModel(ABC):

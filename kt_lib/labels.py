@@ -52,8 +52,8 @@ class Question(Record):
     id: str
     """Content id over kind and subject: the same question in every run and after every re-import."""
     kind: QuestionKind
-    """turn: did this chat turn succeed; reading: is this tool call the right reading of this answer; preference: which
-    of two answers is better; edit: is this edit an improvement; pattern: is this pattern right."""
+    """turn: did this chat turn succeed; reading: are the calls read from this answer the right ones for the request;
+    preference: which of two answers is better; edit: is this edit an improvement; pattern: is this pattern right."""
     subject: str
     """Id of what is judged: the answer's message (turn, reading), both answers (preference), the edit, the pattern."""
     group: str

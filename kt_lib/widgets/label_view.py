@@ -16,7 +16,7 @@ from kt_lib.showing import shown
 
 ASKED: dict[QuestionKind, str] = {
     "turn": "Did this chat turn succeed?",
-    "reading": "Is this tool call the right reading of the answer?",
+    "reading": "Are these the right calls for this request?",
     "preference": "Which answer is better?",
     "edit": "Is this edit an improvement?",
     "pattern": "Is this pattern right?",

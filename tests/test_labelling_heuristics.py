@@ -16,7 +16,6 @@ from kt_lib.labels import Label, Question
 from kt_lib.records import Conversation
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.store import Store
-from kt_lib.standing import question_id
 from kt_lib.statistics import wilson
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "openwebui"
@@ -119,14 +118,14 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> list[Question]:
         pytest.skip("real Open WebUI exports do not lie beside the checkout")
     store = Store(tmp_path_factory.mktemp("real") / "store")
     ingest([str(REAL)], store)
-    return questions_from(store.read(Conversation), kinds=["turn", "preference"])
+    return questions_from(store.read(Conversation), kinds=["turn", "reading", "preference"])
 
 
 def by_hand(asked: list[Question]) -> list[Label]:
     """Verdicts on real turns by the project's builder, given by reading each without its suggestions; ids alone."""
-    questions = {one.id: one for one in asked}
+    questions = {(one.kind, one.subject): one for one in asked}
     rows: list[dict[str, Any]] = [json.loads(line) for line in BY_HAND.read_text().splitlines()]
-    found = [(questions.get(question_id(row["kind"], row["subject"])), row) for row in rows]
+    found = [(questions.get((row["kind"], row["subject"])), row) for row in rows]
     return [label(one, row["verdict"], row["annotator"]) for one, row in found if one is not None]
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from kt_lib.calls.schemas import schema_fault
 from kt_lib.labels import Label
 from kt_lib.records import AcceptedCall, Check, Record, ToolCall, canonical_json
-from kt_lib.standing import is_settled, reading_id
+from kt_lib.standing import how_given, is_settled, reading_id
 from kt_lib.turns import Turn, TurnAnswer
 
 SETTLED, LABEL, RATING, FOLLOW_UP = 4, 3, 2, 1
@@ -80,39 +80,41 @@ def _words(answer: TurnAnswer, turn: Turn, labels: LabelsOfAnswers) -> list[Word
         return found
     if judged := labels.turn(answer):
         yes = judged.answer.verdict == "yes"
-        found.append(_word(_rank(judged), yes, answer.calls, "labelled right" if yes else "labelled wrong", 1 - yes))
+        found.append(_by_label(judged, yes, answer.calls, "labelled right" if yes else "labelled wrong", 1 - yes))
     return [*found, *_heuristic_words(answer)]
 
 
 def _of_reading(label: Label, answer: TurnAnswer, turn: Turn) -> Word:
-    rank, verdict = _rank(label), label.answer.verdict
+    verdict = label.answer.verdict
     if verdict == "yes":
-        return _word(rank, True, answer.calls, "calls labelled right")
+        return _by_label(label, True, answer.calls, "calls labelled right")
     if verdict == "no":
-        return _word(rank, False, answer.calls, "calls labelled wrong", 1)
+        return _by_label(label, False, answer.calls, "calls labelled wrong", 1)
     faults = (schema_fault(call, turn.tools) for call in label.answer.calls)
     if fault := next((fault for fault in faults if fault), None):
-        return _word(rank, False, answer.calls, f"calls labelled wrong, and the corrected ones do not fit: {fault}", 2)
-    return _word(rank, True, label.answer.calls, "calls corrected by a person", 2)
+        return _by_label(
+            label, False, answer.calls, f"calls labelled wrong, and the corrected ones do not fit: {fault}", 2
+        )
+    return _by_label(label, True, label.answer.calls, "calls corrected by a person", 2)
 
 
 def _heuristic_words(answer: TurnAnswer) -> list[Word]:
     """A rating and a follow-up: bad wins over good, and a good rating that the user then corrects counts as none."""
     values = [rating.value for rating in answer.ratings]
     if any(value < 0 for value in values):
-        return [_word(RATING, False, answer.calls, "rated bad")]
+        return [Word(rank=RATING, accepts=False, calls=answer.calls, because="rated bad")]
     if any(value > 0 for value in values):
-        if answer.said == "refutes":
-            return []
-        return [_word(RATING, True, answer.calls, "rated good")]
+        good = Word(rank=RATING, accepts=True, calls=answer.calls, because="rated good")
+        return [] if answer.said == "refutes" else [good]
     if answer.said == "confirms":
-        return [_word(FOLLOW_UP, True, answer.calls, "confirmed by the follow-up")]
+        return [Word(rank=FOLLOW_UP, accepts=True, calls=answer.calls, because="confirmed by the follow-up")]
     return []
 
 
-def _word(rank: int, accepts: bool, calls: tuple[ToolCall, ...], because: str, weight: int = 0) -> Word:
-    settled = f"{because} (settled)" if rank == SETTLED else because
-    return Word(rank=rank, accepts=accepts, calls=calls, because=settled, weight=weight)
+def _by_label(label: Label, accepts: bool, calls: tuple[ToolCall, ...], because: str, weight: int = 0) -> Word:
+    how = how_given(label)
+    told = f"{because} ({how})" if how else because
+    return Word(rank=_rank(label), accepts=accepts, calls=calls, because=told, weight=weight)
 
 
 def _rank(label: Label) -> int:

@@ -12,7 +12,7 @@ from kt_lib.leakage import request
 from kt_lib.prompts import agent_request, chat_request
 from kt_lib.records import Check, Completion, PreferencePair, Protocol, Record, Request, Task
 from kt_lib.splits import near_duplicates, normalised
-from kt_lib.standing import is_settled
+from kt_lib.standing import how_given
 
 _FIRST_IS_BETTER = {"first": True, "second": False, "no": True, "yes": False}
 """A preference names the better side; an edit is draft and final, and a yes is for the final."""
@@ -83,8 +83,6 @@ def _pair(
     asked, first, second = made
     if first.strip() == second.strip() or not (first.strip() and second.strip()):
         return "nothing to tell apart"
-    number = agreeing.get(question.id, 1)
-    said = "settled after a disagreement" if is_settled(label) else f"{number} annotator{'s' if number > 1 else ''}"
     return PreferencePair(
         prompt=asked.messages,
         chosen=first if better_first else second,
@@ -92,8 +90,14 @@ def _pair(
         tools=asked.tools,
         task_id=question.id,
         basis="label",
-        evidence=f"label: {said}",
+        evidence=_evidence(label, agreeing.get(question.id, 1)),
     )
+
+
+def _evidence(label: Label, annotators: int) -> str:
+    """Who says so: how many annotators, and how."""
+    said, how = f"{annotators} annotator{'s' if annotators > 1 else ''}", how_given(label)
+    return f"label: {said}, {how}" if how else f"label: {said}"
 
 
 def _texts(question: Question, better_first: bool, protocol: Protocol) -> tuple[Request, str, str] | str:

@@ -35,7 +35,7 @@ class Standing(Record):
     @property
     def digest(self) -> str:
         """What the labels say, without who, when and how fast: what a step's result may depend on."""
-        said = [[one.question, is_settled(one), _content(one), self.agreeing[one.question]] for one in self.labels]
+        said = [[one.question, how_given(one), _content(one), self.agreeing[one.question]] for one in self.labels]
         return content_id("labels", said, sorted(self.tied))
 
 
@@ -62,6 +62,11 @@ def standing(labels: Iterable[Label]) -> Standing:
 def is_settled(label: Label) -> bool:
     """Whether the label was given to end a disagreement."""
     return label.answer.origin == "settled"
+
+
+def how_given(label: Label) -> str:
+    """A word on how a label came, where that is worth knowing: settled, or accepted in bulk and so hardly looked at."""
+    return {"settled": "settled", "bulk": "accepted in bulk"}.get(label.answer.origin, "")
 
 
 def _standing(given: Sequence[Label]) -> Label | None:

@@ -56,14 +56,18 @@ def test_the_better_of_two_chat_answers_is_chosen_under_the_chat_prompt(verdict:
 
 def test_a_pair_says_how_many_annotators_stand_behind_it() -> None:
     asked = siblings()
-    (one, two, settled) = (
+    (one, two, settled, bulk) = (
         only(pairs(asked, label(asked[0], "first"))),
         only(pairs(asked, label(asked[0], "first"), agreeing={asked[0].id: 2})),
         only(pairs(asked, label(asked[0], "first", origin="settled"))),
+        only(pairs(asked, label(asked[0], "first", origin="bulk"))),
     )
-    assert [pair.evidence for pair in (one, two, settled)] == [
-        "label: 1 annotator", "label: 2 annotators", "label: settled after a disagreement",
-    ]  # fmt: skip
+    assert [pair.evidence for pair in (one, two, settled, bulk)] == [
+        "label: 1 annotator",
+        "label: 2 annotators",
+        "label: 1 annotator, settled",
+        "label: 1 annotator, accepted in bulk",
+    ]
 
 
 def test_a_tie_and_a_label_of_another_kind_give_no_pair() -> None:

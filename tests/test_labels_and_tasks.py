@@ -48,6 +48,8 @@ def test_calls_labelled_right_are_the_accepted_ones() -> None:
     task = only_task(messages, label(ask([a_chat(*messages)], "reading"), "yes"))
     assert (task.check.evidence, task.check.rule, commands(task)) == ("label", "exact", ["df -h"])
     assert "calls labelled right" in task.tags
+    in_bulk = only_task(messages, label(ask([a_chat(*messages)], "reading"), "yes", origin="bulk"))
+    assert "calls labelled right (accepted in bulk)" in in_bulk.tags
 
 
 def test_corrected_calls_are_the_accepted_ones_in_place_of_those_read() -> None:

@@ -62,6 +62,8 @@ def test_the_digest_counts_what_is_said_and_not_when_by_whom_or_how_fast() -> No
     assert first.digest != standing([]).digest
     assert standing([]).digest == standing([label(QUESTION, "skipped")]).digest
     assert first.digest != standing([label(QUESTION, "yes", "ann", 1, origin="settled")]).digest
+    assert first.digest != standing([label(QUESTION, "yes", "ann", 1, origin="bulk")]).digest
+    assert first.digest == standing([label(QUESTION, "yes", "ann", 1, origin="accepted")]).digest
     tied = standing([label(QUESTION, "yes", "ann"), label(QUESTION, "no", "bob", 2)])
     assert tied.digest != standing([]).digest
 

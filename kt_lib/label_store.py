@@ -56,6 +56,21 @@ class LabelStore:
         with self._engine.connect() as connection:
             return self._newest(connection, annotator)
 
+    def place(self, annotator: str) -> str | None:
+        """The question that the annotator looked at last."""
+        table = self._t.places
+        with self._engine.connect() as connection:
+            query = table.select().where(table.c.annotator == annotator).with_only_columns(table.c.question)
+            found: str | None = connection.execute(query).scalar()
+            return found
+
+    def keep_place(self, annotator: str, question: str) -> None:
+        """Remember the question that the annotator looks at."""
+        table = self._t.places
+        with self._engine.begin() as connection:
+            connection.execute(table.delete().where(table.c.annotator == annotator))
+            connection.execute(table.insert().values(annotator=annotator, question=question))
+
     def put(self, question: Question, annotator: str, answer: Answer, seen: int, session: str = "") -> Label:
         """Store an answer in the place of the annotator's earlier one.
 
@@ -225,6 +240,12 @@ def _tables() -> SimpleNamespace:
             Column("kind", String(20), nullable=False),
             Column("number", Integer, nullable=False, index=True),
             Column("record", Text, nullable=False),
+        ),
+        places=Table(
+            "label_places",
+            metadata,
+            Column("annotator", String(200), primary_key=True),
+            Column("question", String(100), nullable=False),
         ),
         actions=Table(
             "label_actions",

@@ -66,6 +66,17 @@ def test_an_answer_is_stored_at_once_and_a_new_queue_goes_on_at_the_next_questio
     assert (again.progress().done, again.progress().skipped, again.progress().total) == (1, 1, 6)
 
 
+def test_a_new_queue_opens_at_the_same_item_also_when_the_order_has_changed(store: LabelStore) -> None:
+    first = queue(store)
+    first.label("a", YES)
+    first.go("e")
+    assert queue(store, questions=QUESTIONS[::-1]).current == QUESTIONS[4]
+    first.label("e", YES)
+    again = queue(store, questions=QUESTIONS[::-1])
+    assert again.current
+    assert again.is_open(again.current.id)
+
+
 def test_undo_takes_the_stored_row_back_and_redo_gives_it_again(store: LabelStore) -> None:
     one = queue(store)
     one.label("a", YES)

@@ -70,7 +70,10 @@ class Queue:
         self._by_id = {one.id: one for one in self.questions}
         self._at = 0
         self.refresh()
-        self.resume()
+        # The order may have learned something since: what was looked at last tells where to go on.
+        self.go(store.place(self.annotator) or "")
+        if self.current is not None and not self.is_open(self.current.id):
+            self.resume()
 
     # --- where we are ---
 
@@ -86,16 +89,16 @@ class Queue:
 
     def go(self, question: str) -> None:
         """Look at a question by its id."""
-        self._at = next((at for at, one in enumerate(self.questions) if one.id == question), self._at)
+        self._look(next((at for at, one in enumerate(self.questions) if one.id == question), self._at))
 
     def step(self, by: int) -> None:
         """Look at a question further on, or back."""
-        self._at = min(max(self._at + by, 0), max(len(self.questions) - 1, 0))
+        self._look(min(max(self._at + by, 0), max(len(self.questions) - 1, 0)))
 
     def resume(self) -> None:
         """Look at the next question, from here on and then from the start, that is neither answered nor skipped."""
         places = [*range(self._at, len(self.questions)), *range(self._at)]
-        self._at = next((at for at in places if self.is_open(self.questions[at].id)), self._at)
+        self._look(next((at for at in places if self.is_open(self.questions[at].id)), self._at))
 
     def is_open(self, question: str) -> bool:
         """Whether the annotator has neither answered nor skipped it, or is to look at it again."""
@@ -211,6 +214,11 @@ class Queue:
         return self.label(question, answer.model_copy(update={"origin": "settled"}))
 
     # --- within ---
+
+    def _look(self, at: int) -> None:
+        if at != self._at:
+            self._at = at
+            self._store.keep_place(self.annotator, self.questions[at].id)
 
     def _put(self, question: Question, answer: Answer) -> Label:
         label = self._guarded(lambda: self._store.put(question, self.annotator, answer, self._seen, self._session))

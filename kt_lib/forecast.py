@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 from kt_lib.columns import dpo_columns, sft_columns
 from kt_lib.recipes import DpoRecipe, SftRecipe
-from kt_lib.records import Adapter, PreferencePair, Record, SftRow
+from kt_lib.records import PreferencePair, Record, SftRow
 from kt_lib.training import train_dpo, train_sft
 from kt_lib.weights import load_tokenizer, quiet
 
 Row = TypeVar("Row", SftRow, PreferencePair)
 
-BATCHES = 4
+BATCHES = 5
 """Optimiser steps that are taken to measure, the first of them slow."""
 
 
@@ -55,22 +58,37 @@ def forecast(
         each = [[_length(tokenizer, one, side) for side in ("chosen", "rejected")] for one in map(dpo_columns, pairs)]
     with tempfile.TemporaryDirectory() as scratch:
         few = _spread(rows, lengths, sft)
-        tried = train_sft(base, few, Path(scratch) / "sft", sft.model_copy(update={"num_train_epochs": 1}))
-        found = [_forecast("sft", lengths, sft, tried, max(lengths))]
+        once = sft.model_copy(update={"num_train_epochs": 1})
+        pace = _Pace()
+        train_sft(base, few, Path(scratch) / "sft", once, pace)
+        found = [_forecast("sft", lengths, sft, pace, max(lengths))]
         if dpo and pairs:
             some = _spread(pairs, [sum(sides) for sides in each], dpo)
-            once = dpo.model_copy(update={"num_train_epochs": 1})
-            tried = train_dpo(base, Path(scratch) / "sft", some, Path(scratch) / "dpo", once)
-            found.append(_forecast("dpo", [sum(sides) for sides in each], dpo, tried, max(map(max, each))))
+            shorter = dpo.model_copy(update={"num_train_epochs": 1})
+            pace = _Pace()
+            train_dpo(base, Path(scratch) / "sft", some, Path(scratch) / "dpo", shorter, pace)
+            found.append(_forecast("dpo", [sum(sides) for sides in each], dpo, pace, max(map(max, each))))
     return found
 
 
-def _forecast(
-    name: str, lengths: Sequence[int], recipe: SftRecipe | DpoRecipe, tried: Adapter, longest: int
-) -> Forecast:
+class _Pace:
+    """Told of each optimiser step; knows what one takes, the slow first one left out."""
+
+    def __init__(self) -> None:
+        self._ended = [time.perf_counter()]
+
+    def __call__(self, done: int, of: int, loss: float) -> None:
+        self._ended.append(time.perf_counter())
+
+    def seconds(self) -> float:
+        first, *later = pairwise(self._ended)
+        return median(end - begin for begin, end in later or [first])
+
+
+def _forecast(name: str, lengths: Sequence[int], recipe: SftRecipe | DpoRecipe, pace: _Pace, longest: int) -> Forecast:
     tokens = sum(lengths) * recipe.num_train_epochs
     steps = math.ceil(len(lengths) / recipe.per_device_train_batch_size) * recipe.num_train_epochs
-    seconds = round(tokens * tried.seconds / tried.tokens, 1)
+    seconds = round(steps * pace.seconds(), 1)
     return Forecast(name=name, rows=len(lengths), tokens=tokens, longest=longest, steps=steps, seconds=seconds)
 
 

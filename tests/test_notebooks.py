@@ -72,7 +72,8 @@ def test_parameters_cell_model_and_files_name_the_same_values(file):
 
 def test_the_parameters_cell_says_what_the_batch_says():
     steps = prepare(load_runbook(ROOT / "runbook.yaml"), ROOT, NOTEBOOKS, {})
-    for step, file in zip(steps, FILES, strict=True):
+    for step in steps:
+        file = ROOT / "notebooks" / f"{step.name}.ipynb"
         (cell,) = [c for c in cells(file) if "parameters" in c["metadata"].get("tags", [])]
         by_hand: dict = {}
         exec("".join(cell["source"]), by_hand)

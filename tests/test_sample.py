@@ -9,6 +9,7 @@ from kt_lib import records
 from kt_lib.artifacts import folder_digest, read_rows
 from kt_lib.by_hand import SAMPLE, context_by_hand
 from kt_lib.history import newest_finished, step_of
+from kt_lib.labels import Label
 from kt_lib.leakage import LeakageReport
 from kt_lib.notebook import read_notebook
 from kt_lib.params import NOTEBOOKS
@@ -39,6 +40,7 @@ KINDS = {
     "scores": records.Score,
     "verdicts": records.Verdict,
     "versions": records.ModelVersion,
+    "labels": Label,
 }
 
 

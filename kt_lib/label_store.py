@@ -43,13 +43,8 @@ class LabelStore:
 
     def labels(self, annotator: str | None = None) -> list[Label]:
         """The current labels, skips included, in the order they were given; of one annotator, or of all."""
-        from sqlalchemy import select
-
-        query = select(self._t.labels.c.record).order_by(self._t.labels.c.number)
-        if annotator is not None:
-            query = query.where(self._t.labels.c.annotator == annotator)
         with self._engine.connect() as connection:
-            return [Label.model_validate_json(row.record) for row in connection.execute(query)]
+            return self._labels(connection, annotator)
 
     def newest(self, annotator: str) -> int:
         """Number of the annotator's newest action; 0 before the first."""
@@ -99,7 +94,7 @@ class LabelStore:
         One that says what is stored already adds nothing. What an annotator did before can then not be undone.
         """
         with self._engine.begin() as connection:
-            known = {(one.question, one.annotator): one.answer for one in self.labels()}
+            known = {(one.question, one.annotator): one.answer for one in self._labels(connection)}
             new = [one for one in labels if known.get((one.question, one.annotator)) != one.answer]
             for label in new:
                 self._store(connection, label, "import", None, "")
@@ -117,6 +112,13 @@ class LabelStore:
         return self._turn(annotator, seen, session, "redo")
 
     # --- within ---
+
+    def _labels(self, connection: Connection, annotator: str | None = None) -> list[Label]:
+        table = self._t.labels
+        query = table.select().order_by(table.c.number).with_only_columns(table.c.record)
+        if annotator is not None:
+            query = query.where(table.c.annotator == annotator)
+        return [Label.model_validate_json(row.record) for row in connection.execute(query)]
 
     def _turn(self, annotator: str, seen: int, session: str, did: str) -> Undone | None:
         with self._engine.begin() as connection:

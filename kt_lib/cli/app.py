@@ -29,7 +29,7 @@ COMMANDS = {
     "clean": ("workspace", "clean"),
     "sample": ("sample", "sample"),
 }
-GROUPS = {"base": ("base", "app")}
+GROUPS = {"label": ("label", "app"), "base": ("base", "app")}
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

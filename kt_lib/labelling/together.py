@@ -103,6 +103,21 @@ def _how_far(kind: str, names: Sequence[str], given: Sequence[Label], stands: se
     }
 
 
+def counts(given: Sequence[Label], standing: Sequence[Label]) -> list[dict[str, str | int]]:
+    """The labels of each kind, as rows of a table: labelled, skipped, flagged, and by whom."""
+    kinds = sorted({label.kind for label in given})
+    return [
+        {
+            "kind": kind,
+            "labelled": sum(label.kind == kind for label in standing),
+            "skipped": sum(label.kind == kind and label.answer.verdict == "skipped" for label in given),
+            "flagged": sum(label.kind == kind and label.answer.flagged for label in given),
+            "by": ", ".join(sorted({label.annotator for label in given if label.kind == kind})),
+        }
+        for kind in kinds
+    ]
+
+
 def agreement_rows(found: Iterable[Agreement]) -> list[dict[str, object]]:
     """Agreements as rows of a table, those that two people rated; coefficients with their intervals."""
     return [

@@ -12,7 +12,7 @@ from typing import Any
 
 from kt_lib.calls.protocol import read_agent
 from kt_lib.errors import MissingPackage, ModelNotFound
-from kt_lib.models.generation import Answer, Guide, write_answers
+from kt_lib.models.generation import Answer, Guide, HeardAnswer, write_answers
 from kt_lib.records import Completion, Request, ToolCall, Usage
 from kt_lib.weights import load, quiet
 
@@ -89,6 +89,14 @@ class EmbeddedModel:
             if progress:
                 progress(min(start + BATCH, len(order)), len(order))
         return [completion for completion in found if completion is not None]
+
+    def stream(self, request: Request, on_text: Callable[[str], bool]) -> Completion:
+        """One completion, told piece by piece; `on_text` says False to stop. The text is the same as `complete`'s."""
+        encoded = self.tokenizer([self.render(request)], add_special_tokens=False)["input_ids"]
+        began = time.perf_counter()
+        answer = HeardAnswer(request.decoding, self.guide(request), self.tokenizer, on_text)
+        write_answers(self.weights, self.tokenizer, encoded, [answer])
+        return self.completion(request, len(encoded[0]), answer, time.perf_counter() - began)
 
     def render(self, request: Request) -> str:
         """The prompt as the model reads it."""

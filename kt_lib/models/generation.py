@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kt_lib.records import Decoding
@@ -73,6 +73,26 @@ class Answer:
         if self.guide:
             self.guide.take(token)
         return len(self.ids) < self.decoding.max_tokens
+
+
+class HeardAnswer(Answer):
+    """An answer that is listened to while it is written, and can be stopped."""
+
+    def __init__(self, decoding: Decoding, guide: Guide | None, tokenizer: Any, on_text: Callable[[str], bool]) -> None:
+        super().__init__(decoding, guide)
+        self._tokenizer = tokenizer
+        self._on_text = on_text
+        self._told = ""
+
+    def take(self, token: int, end: int) -> bool:
+        """Adds a token and tells what it adds to the text; False when the answer is over or was stopped."""
+        goes_on = super().take(token, end)
+        text = self._tokenizer.decode(self.ids, skip_special_tokens=True)
+        # A letter of several tokens is told when it is whole.
+        if not text.endswith("\ufffd") and text.startswith(self._told) and text != self._told:
+            piece, self._told = text[len(self._told) :], text
+            goes_on = self._on_text(piece) and goes_on
+        return goes_on
 
 
 def write_answers(model: Any, tokenizer: Any, prompts: Sequence[list[int]], answers: Sequence[Answer]) -> None:

@@ -14,6 +14,7 @@ from kt_lib.models.apart import run_apart
 from kt_lib.models.faults import Declined, Transient, Unreachable, from_status
 from kt_lib.models.remote import prompt_tokens
 from kt_lib.models.served import CONNECT_TIMEOUT, ServedModel
+from kt_lib.models.streaming import OnText, json_line, stream_from
 from kt_lib.models.wire import Names, member, read_calls, read_object, read_text, tool_form, whole_number
 from kt_lib.records import ChatMessage, Completion, Request, Usage, content_id
 
@@ -88,6 +89,24 @@ class OllamaModel(ServedModel):
         names = Names(request)
         body = await _send(client, "POST", "/api/chat", self.payload(request, names), has_tools=bool(request.tools))
         return read_chat(body, names, has_tools=bool(request.tools))
+
+    def stream(self, request: Request, on_text: OnText) -> Completion:
+        """One completion, told piece by piece; see `streaming.stream_from`."""
+        return stream_from(self, self, request, on_text)
+
+    path = "/api/chat"
+
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def piece(self, line: str) -> dict[str, Any] | None:
+        return json_line(line)
+
+    def text(self, piece: dict[str, Any]) -> str:
+        return read_text(member(piece, "message").get("content"))
+
+    def whole(self, pieces: list[dict[str, Any]], names: Names, has_tools: bool) -> Completion:
+        return read_chat("\n".join(map(json.dumps, pieces)), names, has_tools=has_tools)
 
     def payload(self, request: Request, names: Names) -> dict[str, Any]:
         """What is sent to `/api/chat`."""

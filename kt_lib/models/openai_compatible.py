@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kt_lib.models.faults import Declined, Transient, Unreachable, from_status, own_words
 from kt_lib.models.served import CONNECT_TIMEOUT, ServedModel
+from kt_lib.models.streaming import OnText, json_line, stream_from
 from kt_lib.models.wire import Names, member, read_calls, read_object, read_text, tool_form, whole_number
 from kt_lib.records import ChatMessage, Completion, Request, Usage, content_id
 
@@ -61,6 +62,25 @@ class OpenAiModel(ServedModel):
         has_tools = bool(request.tools)
         body = await _send(client, "POST", "/chat/completions", self.payload(request, names), has_tools=has_tools)
         return read_chat(body, names, has_tools=has_tools)
+
+    def stream(self, request: Request, on_text: OnText) -> Completion:
+        """One completion, told piece by piece; see `streaming.stream_from`."""
+        return stream_from(self, self, request, on_text)
+
+    path = "/chat/completions"
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {os.environ.get('OPENAI_API_KEY') or 'no-key-set'}"}
+
+    def piece(self, line: str) -> dict[str, Any] | None:
+        data = line.removeprefix("data:").strip() if line.startswith(("data:", "{")) else ""
+        return None if data in ("", "[DONE]") else json_line(data)
+
+    def text(self, piece: dict[str, Any]) -> str:
+        return read_text(_delta(piece).get("content"))
+
+    def whole(self, pieces: list[dict[str, Any]], names: Names, has_tools: bool) -> Completion:
+        return read_chat(json.dumps(_joined(pieces)), names, has_tools=has_tools)
 
     def payload(self, request: Request, names: Names) -> dict[str, Any]:
         """What is sent to `/chat/completions`."""
@@ -195,6 +215,39 @@ def read_chat(body: str, names: Names, *, has_tools: bool = False) -> Completion
         ),
         finish="tool_calls" if read.calls or read.unreadable else "length" if cut else "stop",
     )
+
+
+def _delta(piece: dict[str, Any]) -> dict[str, Any]:
+    choices = piece.get("choices")
+    return member(choices[0], "delta") if _choice(piece) and isinstance(choices, list) else {}
+
+
+def _joined(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    """The pieces of a stream as the one answer they are; Transient where it stops in the middle."""
+    if not pieces or pieces[-1].get("error"):
+        return pieces[-1] if pieces else {}
+    reasons = [one["choices"][0].get("finish_reason") for one in pieces if _choice(one)]
+    reason = next((one for one in reversed(reasons) if one), None)
+    if reason is None:
+        raise Transient("the answer stops in the middle")
+    content = "".join(read_text(_delta(one).get("content")) for one in pieces)
+    calls: dict[int, dict[str, Any]] = {}
+    for piece in pieces:
+        for sent in _delta(piece).get("tool_calls") or []:
+            call = calls.setdefault(int(sent.get("index") or 0), {"function": {"name": "", "arguments": ""}})
+            call["id"] = sent.get("id") or call.get("id")
+            function = member(sent, "function")
+            call["function"]["name"] += str(function.get("name") or "")
+            arguments = function.get("arguments")
+            call["function"]["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+    message = {"content": content, "tool_calls": [calls[at] for at in sorted(calls)]}
+    usage: dict[str, Any] = next((one["usage"] for one in reversed(pieces) if isinstance(one.get("usage"), dict)), {})
+    return {"choices": [{"message": message, "finish_reason": reason}], "usage": usage}
+
+
+def _choice(piece: dict[str, Any]) -> bool:
+    choices = piece.get("choices")
+    return isinstance(choices, list) and bool(choices) and isinstance(choices[0], dict)
 
 
 def _status_in(error: Any) -> int:

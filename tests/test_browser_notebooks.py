@@ -69,6 +69,25 @@ def test_after_a_reload_of_the_saved_page_the_plots_are_still_there(lab):  # noq
     notebook.page.close()
 
 
+def test_another_value_in_the_parameters_cell_and_running_again_is_all_it_takes(lab):  # noqa: F811
+    notebook = lab.open("04_knowledge")
+    notebook.run_all(120)
+    few = patterns(lab.root)
+    notebook.page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.content.widgets
+          .find(w => w.model.type === 'code').model.sharedModel.setSource('min_support = 1')"""
+    )
+    notebook.menu("Edit", "Clear Outputs of All Cells")
+    notebook.run_all(120)
+    assert notebook.errors() == []
+    assert patterns(lab.root) > few
+    notebook.page.close()
+
+
+def patterns(root):
+    return (root / "outputs" / "scratch" / "04_knowledge" / "patterns.jsonl").read_bytes().count(b"\n")
+
+
 def test_by_hand_no_version_is_recorded_or_promoted_unasked(lab):  # noqa: F811
     notebook = lab.open("10_release")
     notebook.run_all(120)

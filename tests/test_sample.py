@@ -8,13 +8,14 @@ import tiny_workspace as tiny
 from kt_lib import records
 from kt_lib.artifacts import folder_digest, read_rows
 from kt_lib.by_hand import SAMPLE, context_by_hand
+from kt_lib.errors import ArtifactError
 from kt_lib.history import newest_finished, step_of
 from kt_lib.labels import Label
 from kt_lib.leakage import LeakageReport
 from kt_lib.notebook import read_notebook
 from kt_lib.params import NOTEBOOKS
 from kt_lib.runbook import load_runbook, prepare
-from kt_lib.sample.packing import RUNBOOK, pack
+from kt_lib.sample.packing import RUNBOOK, pack, refuse_places
 from kt_lib.tasks import ChatPart
 from kt_lib.workspace import REPORT_FILES
 
@@ -110,3 +111,16 @@ def test_a_packed_run_is_read_as_any_run_without_its_reports(tmp_path):
     assert [step.metrics for step in context.steps] == [{"count": 3}, {"total": 6}]
     after = context_by_hand("no_such", tmp_path, tmp_path / "state", sample=tmp_path / "packed")
     assert "report.html" not in after.inputs
+
+
+def test_a_sample_that_names_a_place_on_this_machine_is_refused(tmp_path):
+    (tmp_path / "step.json").write_text('{"source": "/home/ann/chats.json"}')
+    refuse_places(tmp_path, ("/home/eve", "/"))
+    with pytest.raises(ArtifactError, match=r"step\.json names /home/ann"):
+        refuse_places(tmp_path, ("/home/ann",))
+
+
+def test_the_shipped_sample_names_no_place_of_where_it_was_made():
+    text = b"".join(file.read_bytes() for file in SAMPLE.rglob("*.json*"))
+    for place in (b"/tmp/tmp", b"/root/", str(ROOT).encode()):
+        assert place not in text

@@ -32,7 +32,7 @@ def make_sample(root: Path, progress: Progress, to: Path = SAMPLE) -> list[Path]
         ended = run(workspace, Request(runbook=RUNBOOK), progress).run
         made = there / "packed"
         pack(workspace.runs, ended, made)
-        _refuse_places(made, (str(there), str(root), str(Path.home())))
+        refuse_places(made, (str(there), str(root), str(Path.home())))
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(made, to)
     return files_below(to)
@@ -61,9 +61,10 @@ def pack(runs: Path, ended: RunRecord, to: Path) -> None:
     write_whole(to / RUN_ID / RUN_FILE, packed.model_dump_json(indent=1))
 
 
-def _refuse_places(folder: Path, places: tuple[str, ...]) -> None:
+def refuse_places(folder: Path, places: tuple[str, ...]) -> None:
+    """ArtifactError when a file in `folder` names one of `places`: a sample goes to other machines."""
     for file in files_below(folder):
         text = file.read_bytes()
         for place in places:
             if place != "/" and place.encode() in text:
-                raise ArtifactError(f"{file.relative_to(folder)} names {place}: a sample names no place on a machine")
+                raise ArtifactError(f"{file.relative_to(folder)} names {place}: a sample goes to other machines")

@@ -62,7 +62,7 @@ def in_words(value: Any, limit: int = LONGEST) -> str:
     if isinstance(value, PairedTable):
         return value.in_points
     if isinstance(value, (list, tuple, set, frozenset)):
-        return ", ".join(in_words(one, limit) for one in value)
+        return ", ".join(in_words(one, limit) for one in value) or "none"
     return shown(str(value), limit)
 
 

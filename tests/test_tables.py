@@ -32,7 +32,8 @@ def test_figures_stand_to_the_right_and_words_to_the_left():
 def test_values_are_said_in_words():
     assert in_words(Rate(value=0.978, low=0.884, high=0.996, n=1045)) == "97.8% (88.4 to 99.6, n 1,045)"
     assert in_words(Rate(value=None, low=None, high=None, n=0)) == "not measured"
-    assert [in_words(value) for value in (True, None, 1234, 0.12345, ["a", 2])] == ["yes", "", "1,234", "0.123", "a, 2"]
+    assert [in_words(value) for value in (True, None, 1234, 0.12345)] == ["yes", "", "1,234", "0.123"]
+    assert [in_words(value) for value in (["a", 2], ())] == ["a, 2", "none"]
 
 
 def test_rows_may_lack_a_column_and_the_text_form_is_a_line_each():

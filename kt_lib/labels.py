@@ -1,14 +1,16 @@
-"""What a person is asked and what they answered: questions, suggestions, answers, labels."""
+"""What a person is asked and what they answered: questions, suggestions, answers, labels, judged exchanges."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from kt_lib.records import ChatMessage, Record, ToolCall, ToolSpec
+from kt_lib.records import ChatMessage, Mode, Record, ToolCall, ToolSpec, Usage
 
 QuestionKind = Literal["turn", "reading", "preference", "edit", "pattern"]
 Verdict = Literal["yes", "no", "corrected", "first", "second", "tie", "same", "skipped", "open"]
 Origin = Literal["person", "accepted", "bulk", "import", "settled"]
+
+Judged = Literal["right", "wrong", "corrected", "unjudged"]
 
 VERDICTS: dict[QuestionKind, tuple[Verdict, ...]] = {
     "turn": ("yes", "no"),
@@ -111,3 +113,46 @@ class Label(Record):
     """Number of the action that stored it: counts up over all labels, and no two share one."""
     time: float
     """Seconds since the epoch."""
+
+
+class Interaction(Record):
+    """One answer of a model, and what a person said of it."""
+
+    id: str
+    """Content id over model, conversation, output and time."""
+    time: float
+    """Seconds since the epoch."""
+    origin: str
+    """Where it was said: `playground`."""
+    mode: Mode
+    """chat or agent."""
+    model: str
+    """The model's name, with its version."""
+    digest: str
+    """What the model was."""
+    profile: str = ""
+    """Profile whose levers were used; empty for none."""
+    persona: str = ""
+    """Role or persona; empty for none."""
+    messages: tuple[ChatMessage, ...]
+    """The conversation up to and with the request, without prompts of ours."""
+    tools: tuple[ToolSpec, ...] = ()
+    """Tools offered."""
+    output: str
+    """What the model wrote."""
+    calls: tuple[ToolCall, ...] = ()
+    """Calls read from it."""
+    failure: str = ""
+    """Failure class where a call was meant and cannot be read."""
+    verdict: Judged = "unjudged"
+    """What the person said."""
+    correction: str = ""
+    """The right answer: text, or for an agent also calls as JSON, as typed."""
+    annotator: str = ""
+    """Who judged."""
+    usage: Usage = Usage()
+    """Tokens."""
+    seconds: float = 0.0
+    """Wall seconds."""
+    first_seconds: float = 0.0
+    """Seconds to the first piece of text."""

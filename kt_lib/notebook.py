@@ -13,7 +13,7 @@ from kt_lib.records import Record, content_id
 _READS = {"read", "read_all", "read_text", "path"}
 _WRITES = {"write", "write_text", "keep"}
 _SEES_ALL = {"steps", "pages"}
-_LABELS = {"labels", "tied_labels", "agreeing_annotators"}
+_LABELS = {"labels", "tied_labels", "agreeing_annotators", "interactions"}
 
 
 class Notebook(Record):

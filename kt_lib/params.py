@@ -210,6 +210,27 @@ class ReleaseParams(NotebookParams):
     """Whether the notebook run by hand may record its version, and promote it; `kt run` always records."""
 
 
+class PlaygroundParams(NotebookParams):
+    """playground."""
+
+    version: Annotated[str, Field(max_length=200)]
+    """Version or model to begin with; empty is what people get."""
+    protocol: ProtocolName
+    """How agent calls are made."""
+    persona: Annotated[str, Field(max_length=100)]
+    """Role or persona to begin with; empty for none."""
+    profile: Annotated[str, Field(max_length=200)]
+    """Profile to begin with; empty for none."""
+    message: Annotated[str, Field(min_length=1, max_length=20_000)]
+    """What is said where nobody is there to say something."""
+    annotator: Annotated[str, Field(max_length=100)]
+    """Who judges; empty means KT_ANNOTATOR, or the user of this machine."""
+    allow_remote: AllowRemote
+    """Consent to send requests to a host that is not this machine."""
+    max_calls: CallCap
+    """Most calls to a remote model."""
+
+
 class ReportParams(NotebookParams):
     """14_report."""
 
@@ -230,6 +251,7 @@ NOTEBOOKS: dict[str, type[NotebookParams]] = {
     "09_evaluate": EvaluateParams,
     "10_release": ReleaseParams,
     "14_report": ReportParams,
+    "playground": PlaygroundParams,
 }
 
 

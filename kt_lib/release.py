@@ -11,6 +11,8 @@ from typing import Any
 from kt_lib.artifacts import write_whole
 from kt_lib.errors import ArtifactError, NoLocalWeights
 from kt_lib.ledger import Championship, Ledger, open_ledger
+from kt_lib.models.interface import Model
+from kt_lib.models.opening import open_model
 from kt_lib.records import ModelVersion, Rate, Request
 from kt_lib.versions import let_through, lineage
 from kt_lib.weights import load, load_tokenizer, model_digest, quiet, weights_digest
@@ -181,6 +183,21 @@ def folder_of(version: ModelVersion, state: Path) -> Path:
             f"{folder} is not what was released as {version.version}: its digest differs from the ledger's"
         )
     return folder
+
+
+def open_version(name: str, state: Path, **bounds: Any) -> Model:
+    """A model by name, where `embedded@1.0.0` and `1.0.0` name a version of the ledger; "" is what people get.
+
+    `bounds` as in `open_model`.
+    """
+    number = name.removeprefix("embedded@")
+    if name and not number[:1].isdigit():
+        return open_model(name, **bounds)
+    with open_ledger(state) as ledger:
+        chosen = ledger.version(number) if name else ledger.champion()
+    if chosen is None:
+        return open_model("embedded")
+    return open_model(f"embedded@{chosen.version}", folder=folder_of(chosen, state))
 
 
 def export(version: ModelVersion, state: Path, to: Path) -> Path:

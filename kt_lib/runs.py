@@ -16,7 +16,7 @@ from kt_lib.artifacts import Artifact
 from kt_lib.by_hand import context_by_hand
 from kt_lib.errors import ArtifactError, SetupError
 from kt_lib.history import PRODUCED_FILE, Context, Input, Produced, StepRecord
-from kt_lib.labels import Label
+from kt_lib.labels import Interaction, Label
 from kt_lib.params import NOTEBOOKS, InputPath, NotebookParams, Params, marked, validated
 from kt_lib.records import Record
 from kt_lib.settings import Settings
@@ -115,6 +115,10 @@ class Step(Generic[Params]):
     def agreeing_annotators(self) -> dict[str, int]:
         """By question, how many annotators say what its label says."""
         return self._standing().agreeing
+
+    def interactions(self) -> tuple[Interaction, ...]:
+        """Exchanges in the playground that a person judged."""
+        return self._standing().interactions
 
     # --- writing ---
 
@@ -215,10 +219,12 @@ def labels_in(state: Path) -> Standing:
 
     if Settings().ledger is None and not (state / FILE).exists():
         return Standing()
+    from kt_lib.interactions import InteractionStore
     from kt_lib.label_store import LabelStore
 
     with open_ledger(state) as ledger:
-        return standing(LabelStore(ledger).labels())
+        judged = tuple(InteractionStore(ledger).all(judged=True))
+        return standing(LabelStore(ledger).labels()).model_copy(update={"interactions": judged})
 
 
 def workspace_root(start: Path | None = None) -> Path:

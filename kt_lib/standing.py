@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from kt_lib.labels import Label, QuestionKind
+from kt_lib.labels import Interaction, Label, QuestionKind
 from kt_lib.records import Record, ToolCall, content_id
 
 
@@ -31,12 +31,15 @@ class Standing(Record):
     """Questions whose annotators contradict each other evenly: they have no label until one is settled."""
     agreeing: dict[str, int] = {}
     """By question, how many annotators say what its label says."""
+    interactions: tuple[Interaction, ...] = ()
+    """Exchanges in the playground that a person judged."""
 
     @property
     def digest(self) -> str:
         """What the labels say, without who, when and how fast: what a step's result may depend on."""
         said = [[one.question, how_given(one), _content(one), self.agreeing[one.question]] for one in self.labels]
-        return content_id("labels", said, sorted(self.tied))
+        judged = [[one.id, one.verdict, one.correction] for one in self.interactions]
+        return content_id("labels", said, sorted(self.tied), judged)
 
 
 def standing(labels: Iterable[Label]) -> Standing:

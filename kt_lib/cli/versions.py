@@ -122,19 +122,11 @@ def _ledger() -> Ledger:
 
 def _open(name: str, allow_remote: bool) -> Model:
     """A model by name; a version number, alone or behind `embedded@`, is looked up in the ledger."""
-    from kt_lib.models.opening import open_model
-    from kt_lib.release import folder_of
+    from kt_lib.release import open_version
 
-    number = name.removeprefix("embedded@")
     if name.partition(":")[0] not in ("ollama", "openai"):
         _without_bars()
-    if name and not number[:1].isdigit():
-        return open_model(name, allow_remote=allow_remote)
-    with _ledger() as ledger:
-        chosen = ledger.version(number) if name else ledger.champion()
-    if chosen is None:
-        return open_model("embedded")
-    return open_model(f"embedded@{chosen.version}", folder=folder_of(chosen, _state()))
+    return open_version(name, _state(), allow_remote=allow_remote)
 
 
 def _without_bars() -> None:

@@ -7,19 +7,6 @@ const HELP = [
   ["h", "hide or show suggestions"], ["b", "accept many at once"], ["d", "disagreements"], ["Esc", "close"], ["?", "these keys"],
 ];
 
-// h("p.note", {title: "x"}, "text", child): an element; strings become text nodes.
-function h(name, attributes = {}, ...children) {
-  const [tag, ...classes] = name.split(".");
-  const element = document.createElement(tag || "div");
-  if (classes.length) element.className = classes.join(" ");
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== false) element.setAttribute(key, value === true ? "" : value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
 const button = (words, key, act, attributes = {}) =>
   h("button", { type: "button", onclick: act, "aria-keyshortcuts": key || null, ...attributes }, words, key ? h("kbd", {}, key) : null);
 
@@ -36,7 +23,7 @@ function render({ model, el }) {
   const live = h("p.said", { role: "status", "aria-live": "polite" });
   const fault = h("p.fault", { role: "alert" });
   const body = h("div");
-  const root = h("section.kt-labeller", {
+  const root = h("section.kt-widget.kt-labeller", {
     tabindex: "0", "aria-label": "Labelling. Press ? for the keys.", "data-lm-suppress-shortcuts": "true", onkeydown: keys,
   }, body, live, fault);
   el.replaceChildren(root);

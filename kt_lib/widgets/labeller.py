@@ -22,11 +22,11 @@ from kt_lib.labels import Answer, Question, Verdict
 from kt_lib.ledger import open_ledger
 from kt_lib.records import Record
 from kt_lib.widgets.corrections import read_calls
+from kt_lib.widgets.faces import STYLE, face
 from kt_lib.widgets.label_view import as_asked, disputed_view, progress_view, question_view, side_order
 
 log = logging.getLogger(__name__)
 
-_HERE = Path(__file__).parent
 _LONG = 20_000
 
 
@@ -74,8 +74,8 @@ def annotator_name(given: str = "") -> str:
 class Labeller(anywidget.AnyWidget):
     """Shows one question at a time and stores what is said of it; the notebook's kernel may end at any moment."""
 
-    _esm = _HERE / "labeller.js"
-    _css = _HERE / "labeller.css"
+    _esm = face("labeller.js")
+    _css = STYLE
     view = traitlets.Dict().tag(sync=True)
 
     def __init__(

@@ -1,0 +1,129 @@
+"""What the playground teaches: an answer said to be right, and the right answer beside a wrong one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from kt_lib.calls.protocol import read_agent
+from kt_lib.calls.writing import write_calls
+from kt_lib.labels import Interaction
+from kt_lib.leakage import measure_leakage
+from kt_lib.prompts import agent_request, chat_request
+from kt_lib.records import (
+    ChatMessage,
+    Check,
+    Completion,
+    PreferencePair,
+    Protocol,
+    Record,
+    Request,
+    SftRow,
+    Task,
+    ToolCall,
+    ToolSpec,
+)
+
+KIND = "playground"
+
+
+class Taught(Record):
+    """Rows and pairs from exchanges, and why others give none."""
+
+    rows: tuple[SftRow, ...]
+    """What is right."""
+    pairs: tuple[PreferencePair, ...]
+    """What is right beside what was wrong."""
+    left_out: dict[str, int]
+    """How many exchanges gave none, by reason."""
+
+
+def taught_by(
+    interactions: Iterable[Interaction], tasks: Sequence[Task], protocol: Protocol, threshold: float
+) -> Taught:
+    """An SFT row for each answer said to be right or corrected, and a pair for each correction.
+
+    An agent's answer must hold by the protocol; what says only "wrong" teaches nothing yet. An exchange that is like an
+    evaluation task, or names what only one of them names, is left out: it would spoil the proof.
+    """
+    rows, pairs, left_out = list[SftRow](), list[PreferencePair](), Counter[str]()
+    for one in interactions:
+        right = right_answer(one)
+        if right is None:
+            left_out["only said to be wrong" if one.verdict == "wrong" else "no call by the protocol"] += 1
+            continue
+        request = request_of(one, protocol)
+        row = _row(one, request, right)
+        if measure_leakage(tasks, [row], [], [], threshold).leaks:
+            left_out["like an evaluation task"] += 1
+            continue
+        rows.append(row)
+        if one.verdict == "corrected" and one.output.strip() and one.output != right:
+            pairs.append(_pair(one, request, right))
+    return Taught(rows=tuple(rows), pairs=tuple(pairs), left_out=dict(sorted(left_out.items())))
+
+
+def right_answer(one: Interaction) -> str | None:
+    """The text of the right answer, as the protocol wants it; None where there is none to learn."""
+    text = {"right": one.output, "corrected": one.correction}.get(one.verdict, "").strip()
+    if one.mode == "agent" and one.verdict == "corrected":
+        calls = typed_calls(text, one.tools)
+        text = write_calls(calls) if calls else text
+    if not text or (one.mode == "agent" and read_agent(Completion(text=text), one.tools, "json").failure):
+        return None
+    return text
+
+
+def typed_calls(text: str, tools: Sequence[ToolSpec]) -> tuple[ToolCall, ...]:
+    """The calls of a correction typed as JSON, in the protocol's form or by `name` and `arguments`; none for words."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    given = value if isinstance(value, list) else [value]
+    names = {tool.name for tool in tools}
+    found = [_typed(one) for one in given if isinstance(one, dict)]
+    whole = len(found) == len(given) and all(call is not None and call.name in names for call in found)
+    return tuple(call for call in found if call is not None) if whole else ()
+
+
+def _typed(value: dict[str, object]) -> ToolCall | None:
+    name = value.get("tool", value.get("name"))
+    arguments = value.get("params", value.get("arguments", {}))
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return None
+    return ToolCall(name=name, arguments=arguments)
+
+
+def request_of(one: Interaction, protocol: Protocol) -> Request:
+    """The exchange's request as every measured task is put."""
+    check = Check(rule="never", evidence="none")
+    task = Task(id=one.id, messages=one.messages, tools=one.tools, check=check)
+    return agent_request(task, protocol) if one.mode == "agent" else chat_request(task)
+
+
+def _row(one: Interaction, request: Request, right: str) -> SftRow:
+    return SftRow(
+        messages=(*request.messages, ChatMessage(role="assistant", content=right)),
+        tools=request.tools,
+        kind=KIND,
+        task_id=one.id,
+        basis=_evidence(one),
+    )
+
+
+def _pair(one: Interaction, request: Request, right: str) -> PreferencePair:
+    return PreferencePair(
+        prompt=request.messages,
+        chosen=right,
+        rejected=one.output,
+        tools=request.tools,
+        task_id=one.id,
+        basis=one.failure or KIND,
+        evidence=_evidence(one),
+    )
+
+
+def _evidence(one: Interaction) -> str:
+    return f"{one.origin}: said to be {one.verdict} by {one.annotator or 'somebody'}"

@@ -20,6 +20,7 @@ from kt_lib.tasks import ChatPart
 from kt_lib.workspace import REPORT_FILES
 
 ROOT = Path(__file__).parents[1]
+STEPS = [step.notebook for step in load_runbook(ROOT / "runbook.yaml").steps]
 KINDS = {
     "conversations": records.Conversation,
     "parts": ChatPart,
@@ -50,13 +51,13 @@ def sample_steps():
     return {place.notebook: (SAMPLE / place.folder, step_of(SAMPLE, place)) for place in run.steps}
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", STEPS)
 def test_the_sample_has_every_artifact_that_a_notebook_writes_so_make_it_anew_with_kt_sample(notebook):
     _, record = sample_steps()[notebook]
     assert set(record.writes) == read_notebook(ROOT / "notebooks" / f"{notebook}.ipynb").writes - REPORT_FILES
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS)
+@pytest.mark.parametrize("notebook", STEPS)
 def test_every_record_of_the_sample_is_of_todays_type(notebook):
     folder, record = sample_steps()[notebook]
     for name, artifact in record.writes.items():

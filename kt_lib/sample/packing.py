@@ -11,10 +11,12 @@ from kt_lib.by_hand import SAMPLE
 from kt_lib.errors import ArtifactError
 from kt_lib.history import RUN_FILE, STEP_FILE, RunRecord, StepRecord, step_of
 from kt_lib.running import Progress, run
-from kt_lib.workspace import REPORT_FILES, Request, Workspace
+from kt_lib.workspace import Request, Workspace
 
 RUNBOOK = "params/runbooks/sample.yaml"
 RUN_ID = "sample"
+REPORT = "report."
+"""How the artifacts begin that no notebook reads."""
 
 
 def make_sample(root: Path, progress: Progress, to: Path = SAMPLE) -> list[Path]:
@@ -45,7 +47,7 @@ def pack(runs: Path, ended: RunRecord, to: Path) -> None:
         record = step_of(runs, place)
         if record is None:
             raise ArtifactError(f"{place.notebook} did not finish ({place.why}): the sample needs every step")
-        writes = {name: one for name, one in record.writes.items() if name not in REPORT_FILES}
+        writes = {name: one for name, one in record.writes.items() if not name.startswith(REPORT)}
         folder = to / RUN_ID / place.notebook
         folder.mkdir(parents=True)
         for artifact in writes.values():

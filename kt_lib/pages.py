@@ -79,18 +79,26 @@ def stylesheet(name: str = "house.css") -> str:
 
 
 @functools.cache
-def _plot_scripts() -> tuple[tuple[str, str], str]:
-    """plotly and the few lines that draw, with the policy that allows just these two."""
+def sorting() -> str:
+    """The few lines that make tables sortable; without them a table stays as it is."""
+    return stylesheet("sort.js").strip()
+
+
+@functools.cache
+def _scripts(plots: bool) -> tuple[tuple[str, ...], str]:
+    """The scripts of a page, with plotly and the few lines that draw where there are plots, and the policy for them."""
+    if not plots:
+        return (sorting(),), policy(sorting())
     from plotly.offline import get_plotlyjs
 
-    scripts = (get_plotlyjs().strip(), (_TEMPLATES / "draw.js").read_text(encoding="utf-8").strip())
+    scripts = (get_plotlyjs().strip(), stylesheet("draw.js").strip(), sorting())
     return scripts, policy(*scripts)
 
 
 def _with_scripts(body: str) -> str:
-    if 'class="plot"' not in body:
+    if not re.search(r'class="plot"|<table', body):
         return body.replace(_POLICY, entities.escape(policy()), 1).replace(_SCRIPTS, "", 1)
-    scripts, allowed = _plot_scripts()
+    scripts, allowed = _scripts('class="plot"' in body)
     head, _, tail = body.rpartition(_SCRIPTS)
     tags = "".join(f"<script>{script}</script>" for script in scripts)
     return head.replace(_POLICY, entities.escape(allowed), 1) + tags + tail
@@ -235,8 +243,12 @@ def figure_json(figure: Mapping[str, Any]) -> str:
             return [safe(one) for one in value]
         return value
 
-    spec = {"data": safe(figure.get("data", [])), "layout": safe(figure.get("layout", {}))}
-    return json.dumps(spec, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return script_data({"data": safe(figure.get("data", [])), "layout": safe(figure.get("layout", {}))})
+
+
+def script_data(value: Any) -> str:
+    """A value as JSON for a script element that is never run: nothing in it can end the element."""
+    return json.dumps(value, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def figure_rows(figure: Mapping[str, Any], most: int = 40) -> list[tuple[str, str]]:

@@ -236,6 +236,8 @@ class ReportParams(NotebookParams):
 
     title: Annotated[str, Field(min_length=1, max_length=200)]
     """Title of the page."""
+    audience: Literal["public", "team", "private"]
+    """Whose words may be in it: public none, team excerpts, private all."""
 
 
 Params = TypeVar("Params", bound=NotebookParams)

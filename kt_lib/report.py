@@ -8,7 +8,7 @@ from typing import Any
 
 from kt_lib.difference import by, cells, failure_changes, pair, rate, table
 from kt_lib.records import Difference, PairedTable, Rate, Score, Task, Verdict
-from kt_lib.report_data import ReportData
+from kt_lib.report_data import WITHHELD, ReportData
 from kt_lib.report_goals import Measured, before_and_after, goals, right_calls, transferred
 from kt_lib.showing import shown
 
@@ -39,6 +39,7 @@ def _figures(data: ReportData) -> Json:
     after = trained if promoted else dict.fromkeys(trained)
     return {
         "title": data.title,
+        "audience": data.audience,
         "run": data.run,
         "created": data.created,
         "verdict": sentence(data, sides),
@@ -236,11 +237,15 @@ def variants(scores: Sequence[Score]) -> list[Json]:
 
 
 def groups(data: ReportData, sides: Sides, key: str) -> list[Json]:
-    """Chat, agent before and after by group of tasks, the widest gap before first."""
+    """Chat, agent before and after by group of tasks, the widest gap before first.
+
+    A tool or a category may be a person's word: withheld tasks are in no such group.
+    """
     found = []
-    after = _after_differences(data, sides)
+    told = {task.id for task in data.tasks if WITHHELD not in task.tags or key in ("role", "novelty")}
+    after = [one for one in _after_differences(data, sides) if one.task_id in told]
     later = by(after, data.tasks, key) if after else {}
-    for name, paired in by(data.before, data.tasks, key).items():
+    for name, paired in by([one for one in data.before if one.task_id in told], data.tasks, key).items():
         if paired.n and name != "(none)":
             new = later[name].second if name in later and later[name].n else None
             found.append(

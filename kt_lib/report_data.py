@@ -45,6 +45,9 @@ ARTIFACTS = (
 )
 """What `gather` reads. The report's notebook asks `step.has` for each by name, for the plan reads names from there."""
 
+WITHHELD = "withheld"
+"""Tag of a task whose words an audience may not read."""
+
 AfterStatus = Literal["promoted", "candidate", "absent"]
 
 
@@ -68,6 +71,8 @@ class ReportData(Record):
 
     title: str
     """Title of the page."""
+    audience: Literal["public", "team", "private"] = "team"
+    """Who it is for (`audience`)."""
     run: str = ""
     """Run id."""
     created: float | None = None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from pathlib import Path
 from typing import Any
 
 from kt_lib.artifacts import write_whole
 from kt_lib.history import RunRecord, runs_in, step_of
-from kt_lib.pages import policy, stylesheet
+from kt_lib.pages import policy, script_data, stylesheet
 from kt_lib.records import Record
-from kt_lib.report_page import environment
+from kt_lib.report_compare import one_run, parameters_of, said_in
+from kt_lib.report_page import environment, when
 from kt_lib.showing import shown
-
-log = logging.getLogger(__name__)
 
 _FIGURES = (
     ("chat", "chat_success"),
@@ -60,7 +57,21 @@ def index_html(outputs: Path) -> str:
     """The list of runs, newest first, as a self-contained page."""
     rows = [_row(outputs, run) for run in runs_in(outputs / "runs")]
     template = environment().get_template("index.html.j2")
-    return str(template.render(rows=rows, css=stylesheet() + stylesheet("report.css"), policy=policy()))
+    script = stylesheet("compare.js").strip()
+    told = script_data([_side(outputs / "runs", row) for row in rows])
+    css = stylesheet() + stylesheet("report.css")
+    return str(template.render(rows=rows, css=css, policy=policy(script), script=script, told=told))
+
+
+def _side(runs: Path, row: Row) -> dict[str, Any]:
+    """What of a run is held against another one, in words."""
+    one = one_run(runs, row.id)
+    return {
+        "id": row.id,
+        "when": when(row.created),
+        "facts": {"verdict": one.verdict, **one.figures, "versions": ", ".join(one.versions) or "\u2013"},
+        "parameters": parameters_of(runs, row.id),
+    }
 
 
 def _row(outputs: Path, run: RunRecord) -> Row:
@@ -73,7 +84,7 @@ def _row(outputs: Path, run: RunRecord) -> Row:
         record = step_of(runs, place)
         seconds += record.seconds if record and record.run == run.id else 0.0
         if folder and (folder / "report.html").is_file():
-            report, said = (folder / "report.html").relative_to(outputs).as_posix(), _said(folder / "report.json")
+            report, said = (folder / "report.html").relative_to(outputs).as_posix(), said_in(folder / "report.json")
     return Row(
         id=run.id,
         name=shown(run.name, 200),
@@ -86,16 +97,6 @@ def _row(outputs: Path, run: RunRecord) -> Row:
         verdict=shown(str(said.get("verdict", "")), 600),
         figures=tuple((label, _value(said.get(name))) for label, name in _FIGURES) if said else (),
     )
-
-
-def _said(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError) as error:
-        # A list of runs must not fail for one of them.
-        log.warning("%s cannot be read and its verdict is left out: %s", path, error)
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _value(rate: Any) -> float | None:

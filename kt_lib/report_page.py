@@ -1,4 +1,4 @@
-"""The report as a page: one file without scripts, drawn with HTML, CSS and SVG, for light, for dark and for paper."""
+"""The report as a page: one file, drawn with HTML, CSS and SVG, for light, dark and paper; a script only sorts."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kt_lib.audience import IN_WORDS
 from kt_lib.calls.failures import DESCRIPTIONS
-from kt_lib.difference import failure_counts
 from kt_lib.figures import in_words
-from kt_lib.pages import policy, stylesheet
-from kt_lib.records import AcceptedCall, Adapter, Attempt, Record, Task
-from kt_lib.report import Sides, report_json
+from kt_lib.pages import policy, sorting, stylesheet
+from kt_lib.records import Adapter, Record
+from kt_lib.report import report_json
+from kt_lib.report_cases import cases, cell_cases
 from kt_lib.report_data import ReportData
 from kt_lib.showing import shown
 
 UP = "../../../"
 """From a report in its step's folder to the outputs folder, where pages are counted from."""
-MOST_CASES = 12
-_LONGEST = 900
 _OUTCOMES = {
     "correct": "right",
     "wrong": "wrong",
@@ -31,7 +30,7 @@ _OUTCOMES = {
 
 
 def report_html(data: ReportData) -> str:
-    """The report as one self-contained page that asks nothing of any network and runs no script.
+    """The report as one self-contained page that asks nothing of any network; its one script sorts tables.
 
     Every text that came from data is redacted, made visible and escaped; `report_json` computes every figure.
     """
@@ -42,8 +41,11 @@ def report_html(data: ReportData) -> str:
         .render(
             said=said,
             css=stylesheet() + stylesheet("report.css"),
-            policy=policy(),
+            policy=policy(sorting()),
+            sorting=sorting(),
+            audience=IN_WORDS[data.audience],
             cases=cases(data),
+            cell_cases=cell_cases(data),
             curves=[curve(one) for one in data.adapters if one.losses],
             reach={
                 "all": _reach([one for one in said["levers"] if one["failure"] == "all"]),
@@ -136,89 +138,6 @@ def brief(digest: str) -> str:
 
 
 # --- what the figures alone do not say -------------------------------------------------------------------------------
-
-
-class Side(Record):
-    """One answer in a case."""
-
-    who: str
-    """chat, agent before, agent after."""
-    kind: str
-    """chat, before or after: its colour."""
-    text: str
-    """The answer."""
-    outcome: str
-    """The checker's verdict."""
-    detail: str = ""
-    """What was wrong."""
-
-
-class Case(Record):
-    """A task with the answers to it, side by side."""
-
-    failure: str
-    """Failure class of the agent before."""
-    count: int
-    """Attempts in this class."""
-    asked: tuple[tuple[str, str], ...]
-    """The conversation: (role, text)."""
-    due: tuple[str, ...]
-    """The accepted calls."""
-    sides: tuple[Side, ...]
-    """The answers."""
-
-
-def cases(data: ReportData) -> list[Case]:
-    """One case for each failure class of the agent before, most frequent first.
-
-    Of a class the first is shown that the chat gets right and training mended; otherwise the first there is.
-    """
-    sides = Sides(data)
-    counts = failure_counts(sides.agent.values())
-    found = []
-    for failure in list(counts)[:MOST_CASES]:
-        members = [name for name, one in sides.agent.items() if one.failure == failure and one.outcome != "unverified"]
-        best = min(members, key=lambda name: _rank(sides, name))
-        found.append(_case(data, sides, best, failure, counts[failure]))
-    return found
-
-
-def _rank(sides: Sides, task: str) -> tuple[bool, bool]:
-    new = sides.new_agent.get(task)
-    return sides.chat[task].outcome != "correct", new is None or new.outcome != "correct"
-
-
-def _case(data: ReportData, sides: Sides, name: str, failure: str, count: int) -> Case:
-    task = sides.tasks[name]
-    late = "agent after" if data.after.status == "promoted" else "candidate"
-    answers = [("chat", "chat", sides.chat[name]), ("agent before", "before", sides.agent[name])]
-    if name in sides.new_agent:
-        answers.append((late, "after", sides.new_agent[name]))
-    return Case(
-        failure=shown(failure, 100),
-        count=count,
-        asked=tuple(
-            (one.role, shown(one.content, _LONGEST)) for one in task.messages if one.role != "system" and one.content
-        ),
-        due=_due(task),
-        sides=tuple(_side(*one) for one in answers),
-    )
-
-
-def _side(who: str, kind: str, one: Attempt) -> Side:
-    detail = shown(one.detail or "", 240) if one.outcome != "correct" else ""
-    return Side(who=who, kind=kind, text=shown(one.output, _LONGEST), outcome=one.outcome, detail=detail)
-
-
-def _due(task: Task) -> tuple[str, ...]:
-    if task.check.rule == "never":
-        return ("no call",)
-    return tuple(shown(_written(one), 400) for one in task.check.accepted)
-
-
-def _written(call: AcceptedCall) -> str:
-    """A call with the first accepted value of each argument."""
-    return f"{call.name}({', '.join(f'{key}={values[0]!r}' for key, values in call.arguments.items() if values)})"
 
 
 class Curve(Record):

@@ -27,7 +27,7 @@ from kt_lib.runbook import PreparedStep, Runbook, load_runbook, prepare
 from kt_lib.runs import labels_in
 from kt_lib.settings import Settings
 
-REPORT_FILES = frozenset({"report.html", "report.json"})
+REPORT_FILES = frozenset({"report.html", "report.json", "report.md"})
 """Artifacts that are shown at the top of the outputs."""
 
 

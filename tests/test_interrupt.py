@@ -29,7 +29,14 @@ def kt(root: Path, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", RUN, str(Path(__file__).parent), *words]
     pipe = subprocess.PIPE
     # A session of its own: the signal is for this process alone, as a terminal's Ctrl-C is (kernels have theirs).
-    return subprocess.Popen(command, cwd=root, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, cwd=root, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=hear_ctrl_c
+    )
+
+
+def hear_ctrl_c() -> None:
+    """In a terminal a signal is heard; tests that run in the background of a shell are started deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module")

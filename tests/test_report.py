@@ -15,15 +15,19 @@ from page_checks import ATTACKS, EVERYTHING, Seen, loads
 from report_records import attempt, run_of, task
 
 from kt_lib.artifacts import write_rows, write_text
+from kt_lib.audience import IN_WORDS, for_audience
 from kt_lib.difference import pair
 from kt_lib.history import Context, Input, RunRecord, StepInRun, StepRecord
 from kt_lib.notebook import read_notebook
-from kt_lib.records import Record
+from kt_lib.pages import policy, sorting
+from kt_lib.records import Attempt, Provenance, Record, Task
 from kt_lib.report import report_json, report_text
+from kt_lib.report_cases import CELLS, cases, cell_cases
 from kt_lib.report_data import ARTIFACTS, After, ReportData, gather
 from kt_lib.report_goals import Measured, goals, relative_reduction
 from kt_lib.report_index import write_index
-from kt_lib.report_page import cases, points, published, report_html
+from kt_lib.report_markdown import report_markdown
+from kt_lib.report_page import points, published, report_html
 from kt_lib.runs import Step
 from kt_lib.statistics import paired_counts, wilson
 
@@ -179,13 +183,15 @@ def test_the_reduction_of_failures_has_an_interval_around_it() -> None:
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_runs_nothing_loads_nothing_and_is_small(page: str) -> None:
-    seen = Seen(page)
+def test_the_page_runs_nothing_but_its_sorting_loads_nothing_and_is_small(page: str) -> None:
+    assert page.count(f"<script>{sorting()}</script>") == 1
+    seen = Seen(page.replace(f"<script>{sorting()}</script>", ""))
     assert loads(seen) == []
     assert not any(tag == "script" for tag, _ in seen.elements)
-    policy = next(attrs["content"] for tag, attrs in seen.elements if attrs.get("http-equiv"))
-    assert "default-src 'none'" in policy
-    assert "script-src 'none'" in policy
+    allowed = next(attrs["content"] for tag, attrs in seen.elements if attrs.get("http-equiv"))
+    assert allowed == policy(sorting())
+    assert "default-src 'none'" in allowed
+    assert "unsafe-inline" not in allowed.split("style-src")[0]
     assert not re.search(r"url\(|@import|https?://", page)
     assert len(page.encode()) < 1_000_000
 
@@ -228,6 +234,89 @@ def test_one_case_stands_for_each_failure_class_the_frequent_first(data: ReportD
     assert found[0].sides[2].outcome == "correct"
 
 
+def test_every_cell_of_the_matrix_leads_to_cases_that_are_of_that_cell(data: ReportData, page: str) -> None:
+    found = {one.name: one for one in cell_cases(data)}
+    four = report_json(data)["paired"]
+    for word in ("before", "after"):
+        assert {cell: found[f"{word}-{cell}"].count for cell in CELLS if four[word][cell]} == {
+            cell: count for cell, count in four[word].items() if count
+        }
+    chat, agent, *_ = found["before-chat_only"].cases[0].sides
+    assert (chat.outcome == "correct", agent.outcome == "correct") == (True, False)
+    assert 'href="#before-chat_only"' in page
+    assert all(len(one.cases) <= 5 for one in found.values())
+
+
+def own(number: int) -> Task:
+    """A task from a person's chat, with a word of theirs in everything."""
+    told = task(number, f"SECRETWORD{number}")
+    where = Provenance(file="SECRETFILE.json", sha256="0", format="openwebui.export", place="item 1")
+    mine = {"tags": ("own chat",), "source": where, "category": f"SECRETWORD{number}", "role": "EXECUTOR"}
+    return told.model_copy(update=mine)
+
+
+@pytest.fixture(scope="module")
+def of_a_person(data: ReportData) -> ReportData:
+    """A report in which every other task is of a person's chat, and a step was told a path."""
+    own_ones = {one.id: own(int(one.id[1:])) for one in data.tasks[::2]}
+
+    def said(one: Attempt) -> Attempt:
+        update = {"output": f"SECRETWORD {'long ' * 400}", "detail": "SECRETWORD"}
+        return one.model_copy(update=update) if one.task_id in own_ones else one
+
+    told = StepRecord(
+        notebook="01_ingest",
+        run="r",
+        status="finished",
+        key="",
+        fingerprint=None,
+        parameters={"source": ["/home/SECRETFILE"], "seed": 1},
+    )
+    before = tuple(one.model_copy(update={"chat": said(one.chat), "agent": said(one.agent)}) for one in data.before)
+    after = data.after.model_copy(
+        update={"agent": tuple(map(said, data.after.agent)), "chat": tuple(map(said, data.after.chat))}
+    )
+    tasks = tuple(own_ones.get(one.id, one) for one in data.tasks)
+    return data.model_copy(update={"tasks": tasks, "before": before, "after": after, "steps": (told, *data.steps)})
+
+
+@pytest.mark.parametrize("write", [report_html, report_text, report_markdown])
+def test_a_public_report_holds_no_word_of_a_person_and_names_no_file(of_a_person: ReportData, write: Any) -> None:
+    public = write(for_audience(of_a_person, "public"))
+    assert "SECRET" not in public
+    assert "SECRET" in report_html(for_audience(of_a_person, "team"))
+
+
+def test_the_audience_changes_the_words_and_not_the_figures(of_a_person: ReportData) -> None:
+    public, private = (report_json(for_audience(of_a_person, who)) for who in ("public", "private"))
+    for name in (*RATES, "gap_before", "gap_after", "paired", "failures", "goals", "by_role", "by_novelty"):
+        assert public[name] == private[name], name
+
+
+def test_a_team_reads_excerpts_and_oneself_the_whole(of_a_person: ReportData) -> None:
+    team, private = (report_html(for_audience(of_a_person, who)) for who in ("team", "private"))
+    assert "more characters)" in team
+    assert team.count("long ") < private.count("long ")
+    for who, page in (("team", team), ("private", private)):
+        assert IN_WORDS[who] in Seen(page).text
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, EVERYTHING], ids=range(len(ATTACKS) + 1))
+def test_in_markdown_no_text_from_data_is_a_mark(attack: str) -> None:
+    hostile, plain = (report_markdown(run_of(24, said)) for said in (attack, "harmless"))
+    assert hostile.count("\n") == plain.count("\n"), "a line stays a line, a row a row"
+    bare = re.sub(r"\\.", "", hostile)
+    assert not re.search(r"<[A-Za-z/!?]|\]\(|!\[|://|`", bare)
+    assert "\x1b" not in hostile
+
+
+def test_the_markdown_says_the_figures_of_the_json(data: ReportData, said: dict[str, Any]) -> None:
+    text = report_markdown(data)
+    for name in RATES[:3]:
+        assert f"{100 * said[name]['value']:.1f}%" in text, name
+    assert f"{said['paired']['before']['chat_only']}" in text
+
+
 def test_what_is_secret_or_unseen_in_a_chat_is_told_apart_and_taken_out() -> None:
     html = report_html(run_of(20, "mail bob@example.com, password=hunter2secret \u202eevil\u202c"))
     assert "bob@example.com" not in html
@@ -242,7 +331,7 @@ def test_no_text_from_data_becomes_an_element_an_attribute_or_a_request(attack: 
     page = report_html(attacked)
     seen, same = Seen(page), Seen(report_html(plain))
     assert seen.shape == same.shape
-    assert loads(seen) == []
+    assert loads(Seen(page.replace(sorting(), ""))) == []
     assert (seen.open, seen.unbalanced) == ([], [])
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", page)
     links = [attrs["href"] for tag, attrs in seen.elements if tag == "a"]

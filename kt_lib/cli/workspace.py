@@ -94,17 +94,41 @@ def status(as_json: AsJson = False) -> None:
 
 def report(
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    audience: Annotated[str, typer.Option(help="Write it for public, team or private: whose words may be in it.")] = "",
+    form: Annotated[str, typer.Option("--format", help="html, md or json.")] = "html",
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="RUN RUN", help="Hold two runs against each other instead.")
+    ] = None,
+    screenshot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take a picture of its top (needs Chromium).")
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="In the picture, as dark themes show it.")] = False,
 ) -> None:
-    """Say where the newest report is, and what it says."""
-    from kt_lib.errors import ArtifactError
+    """Say where the newest report is, and what it says; write it for others, or in another form."""
+    from kt_lib.errors import ArtifactError, ParameterError
 
     workspace = _workspace()
-    page = workspace.outputs / "report.html"
+    if compare:
+        from kt_lib.report_compare import compared, compared_text
+
+        typer.echo(compared_text(compared(workspace.outputs, *compare)))
+        return
+    if form not in ("html", "md", "json"):
+        raise ParameterError(f"--format {form!r}: it is html, md or json")
+    page = workspace.outputs / f"report.{form}"
+    if audience:
+        from kt_lib.report_again import report_for
+
+        page = report_for(workspace.root, workspace.state, audience, form)
     if not page.is_file():
         raise ArtifactError("there is no report yet: `kt run` makes it")
     typer.echo(str(page))
     for line in verdict(workspace):
         typer.echo(line)
+    if screenshot:
+        from kt_lib.screenshots import picture_of
+
+        typer.echo(str(picture_of(page, screenshot, dark=dark)))
     if open_:
         import webbrowser
 

@@ -1,0 +1,81 @@
+"""Who a report is for, and so whose words may be in it: the one place that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from kt_lib.history import StepRecord
+from kt_lib.params import NOTEBOOKS, InputPath, marked
+from kt_lib.records import Attempt, ChatMessage, Difference, Task
+from kt_lib.report_data import WITHHELD, ReportData
+
+Audience = Literal["public", "team", "private"]
+
+LONGEST: dict[Audience, int] = {"public": 900, "team": 900, "private": 100_000}
+"""Most characters of a text that a report shows."""
+IN_WORDS: dict[Audience, str] = {
+    "public": "For everybody: it holds no words of a person's chat, only those of tasks that kt made up itself, and"
+    " names no file or folder.",
+    "team": "For the team: it holds excerpts of chats, without e-mail addresses, phone numbers, keys and tokens.",
+    "private": "For yourself: it holds whole chats, without e-mail addresses, phone numbers, keys and tokens.",
+}
+"""What the page says of itself."""
+_SILENCE = "(not in the public report)"
+
+
+def for_audience(data: ReportData, audience: Audience) -> ReportData:
+    """The data with only what this audience may read; the figures stay the same.
+
+    public: of tasks that come from somewhere (a chat, a file) no text is left, they are marked so that tools and
+    categories of theirs are not listed either, and no parameter that names a file stays.
+    """
+    if audience != "public":
+        return data.model_copy(update={"audience": audience})
+    own = {task.id for task in data.tasks if not is_made_up(task)}
+    after = data.after.model_copy(
+        update={"agent": _silent(data.after.agent, own), "chat": _silent(data.after.chat, own)}
+    )
+    return data.model_copy(
+        update={
+            "audience": audience,
+            "tasks": tuple(_withheld(task) if task.id in own else task for task in data.tasks),
+            "before": tuple(_without_words(one) if one.task_id in own else one for one in data.before),
+            "after": after,
+            "steps": tuple(map(_without_places, data.steps)),
+            "pages": {},
+            "profile": data.profile and data.profile.model_copy(update={"examples": ()}),
+        }
+    )
+
+
+def is_made_up(task: Task) -> bool:
+    """Whether a task was made by the embedded world: nobody's words are in it."""
+    return task.source is None and "own chat" not in task.tags
+
+
+def _withheld(task: Task) -> Task:
+    said = ChatMessage(role="user", content=_SILENCE)
+    return task.model_copy(update={"messages": (said,), "tags": (WITHHELD,), "group": "", "source": None})
+
+
+def _silent(attempts: Sequence[Attempt], own: set[str]) -> tuple[Attempt, ...]:
+    return tuple(_without_output(one) if one.task_id in own else one for one in attempts)
+
+
+def _without_output(one: Attempt) -> Attempt:
+    return one.model_copy(update={"output": _SILENCE, "detail": None})
+
+
+def _without_words(one: Difference) -> Difference:
+    return one.model_copy(update={"chat": _without_output(one.chat), "agent": _without_output(one.agent)})
+
+
+def _without_places(step: StepRecord) -> StepRecord:
+    """A step without parameters that name files; of a notebook that is not known only numbers are sure to name none."""
+    model = NOTEBOOKS.get(step.notebook)
+    places = (
+        set(marked(model, InputPath)) if model else {n for n, v in step.parameters.items() if isinstance(v, str | list)}
+    )
+    kept = {name: value for name, value in step.parameters.items() if name not in places}
+    return step.model_copy(update={"parameters": kept})

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kt_lib.difference import by, cells, failure_changes, pair, rate, table
-from kt_lib.records import Difference, PairedTable, Rate, Score, Task, Verdict
+from kt_lib.difference import by, cells, failure_changes, pair, rate
+from kt_lib.records import Difference, ModelVersion, Rate, Score, Verdict
 from kt_lib.report_data import WITHHELD, ReportData
-from kt_lib.report_goals import Measured, before_and_after, goals, right_calls, transferred
+from kt_lib.report_goals import goals
+from kt_lib.report_sides import Json, Sides, four, gain, gap, measured
 from kt_lib.showing import shown
 
-Json = dict[str, Any]
 _LONGEST = 600
 
 
@@ -71,58 +71,13 @@ def _figures(data: ReportData) -> Json:
         "goals": [one.model_dump(mode="json") for one in goals(sides.measured(data))],
         "dataset": dataset(data),
         "training": [one.model_dump(mode="json", exclude={"folder"}) for one in data.adapters],
+        "history": history(data.history),
         "versions": [one.model_dump(mode="json", exclude={"scores", "verdicts"}) for one in data.versions],
         "parameters": {one.notebook: one.parameters for one in data.steps},
         "steps": steps(data),
         "seconds": {one.notebook: one.seconds for one in data.steps},
         "cpu_seconds": {one.notebook: one.cpu_seconds for one in data.steps},
     }
-
-
-class Sides:
-    """The sides that are compared: chat and agent before, agent and chat after, all on the same held-out tasks."""
-
-    def __init__(self, data: ReportData) -> None:
-        self.tasks: Mapping[str, Task] = {task.id: task for task in data.tasks}
-        self.chat = {one.task_id: one.chat for one in data.before}
-        self.agent = {one.task_id: one.agent for one in data.before}
-        self.new_agent = {one.task_id: one for one in data.after.agent}
-        self.new_chat = {one.task_id: one for one in data.after.chat}
-        self.before = table(data.before)
-        # Against the chat of before: what training did to the chat is a guard, and must not close the gap by itself.
-        self.after = before_and_after(self.chat, self.new_agent) if self.new_agent else None
-        self.gain = before_and_after(self.agent, self.new_agent) if self.new_agent else None
-        self.pool = [one.task_id for one in data.before if one.cell == "chat_only"]
-        self.transferred = transferred(self.pool, self.new_agent) if self.new_agent else None
-
-    def trained(self) -> Json:
-        """The trained model's figures; null each where there is none."""
-        own = before_and_after(self.new_chat, self.new_agent) if self.new_chat and self.new_agent else None
-        return {
-            "agent_success": measured(rate(self.new_agent.values())) if self.new_agent else None,
-            "malformed": measured(rate(self.new_agent.values(), "malformed")) if self.new_agent else None,
-            "chat_success": measured(rate(self.new_chat.values())) if self.new_chat else None,
-            "gap": gap(self.after) if self.after else None,
-            "gap_to_own_chat": gap(own) if own else None,
-            "gain": gain(self.gain) if self.gain else None,
-            "paired": four(self.after) if self.after else None,
-        }
-
-    def measured(self, data: ReportData) -> Measured:
-        """What the goals are judged on: the promoted version, or the base where none was promoted."""
-        promoted = data.after.status == "promoted"
-        agent = self.new_agent if promoted else self.agent
-        simple = {name: one for name, one in self.agent.items() if self.tasks[name].difficulty <= 2}
-        return Measured(
-            agent=rate(agent.values()),
-            calls=right_calls(list(agent.values()), self.tasks),
-            malformed=rate(agent.values(), "malformed"),
-            gap=self.after if promoted else self.before,
-            transferred=self.transferred if promoted else None,
-            failures=self.gain if promoted else None,
-            simple_failures=before_and_after(simple, self.new_agent) if promoted else None,
-            guards=tuple(one for one in data.verdicts if one.suite != "target") if promoted else (),
-        )
 
 
 # --- the verdict in words --------------------------------------------------------------------------------------------
@@ -158,35 +113,6 @@ def _points(value: float) -> str:
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
-
-
-def measured(one: Rate) -> Json:
-    """A rate with its interval."""
-    return one.model_dump(mode="json")
-
-
-def gap(paired: PairedTable) -> Json:
-    """First minus second (chat minus agent): positive where the agent falls behind."""
-    if paired.n == 0:
-        return {"value": None, "low": None, "high": None, "n": 0, "p_value": None}
-    known = {"low": -paired.high, "high": -paired.low, "n": paired.n, "p_value": paired.p_value}
-    return {"value": -paired.difference + 0.0, **known}
-
-
-def gain(paired: PairedTable) -> Json:
-    """Second minus first (after minus before)."""
-    known = {"low": paired.low, "high": paired.high, "n": paired.n, "p_value": paired.p_value}
-    return {"value": paired.difference, **known}
-
-
-def four(paired: PairedTable) -> dict[str, int]:
-    """The paired matrix with first = chat, second = agent."""
-    return {
-        "both": paired.both,
-        "chat_only": paired.first_only,
-        "agent_only": paired.second_only,
-        "neither": paired.neither,
-    }
 
 
 def failures(data: ReportData, sides: Sides) -> list[Json]:
@@ -234,6 +160,28 @@ def variants(scores: Sequence[Score]) -> list[Json]:
             empty = dict.fromkeys(wanted.values())
             found.setdefault(one.variant, {"variant": one.variant, **empty})[name] = measured(one.rate)
     return list(found.values())
+
+
+def history(versions: Sequence[ModelVersion]) -> list[Json]:
+    """The base and every version as it was released: agent and chat on its held-out tasks, and the gap in points.
+
+    Each was measured in its own run: two rows are no paired comparison. The gap is chat minus agent of one row.
+    """
+    found: list[Json] = []
+    for version in versions:
+        rates = {
+            (one.variant, one.mode): one.rate
+            for one in version.scores
+            if one.suite == "main" and one.metric == "success"
+        }
+        released = next((name for name, mode in rates if mode == "chat" and name != "base"), None)
+        sides = [("base", "base")] * (not found) + [(version.version, released or "")]
+        for label, variant in sides:
+            agent, chat = rates.get((variant, "agent")), rates.get((variant, "chat"))
+            if agent and chat and agent.value is not None and chat.value is not None:
+                known = {"agent": measured(agent), "chat": measured(chat), "gap": chat.value - agent.value}
+                found.append({"version": label, "gate": version.promoted or label == "base", **known})
+    return found
 
 
 def groups(data: ReportData, sides: Sides, key: str) -> list[Json]:

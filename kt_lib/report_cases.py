@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from kt_lib.audience import LONGEST
 from kt_lib.difference import failure_counts
 from kt_lib.records import AcceptedCall, Attempt, Record, Task
-from kt_lib.report import Sides
 from kt_lib.report_data import WITHHELD, ReportData
+from kt_lib.report_sides import Sides
 from kt_lib.showing import shown
 
 MOST_CASES = 12

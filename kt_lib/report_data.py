@@ -27,6 +27,7 @@ from kt_lib.records import (
     Verdict,
 )
 from kt_lib.runs import Step
+from kt_lib.settings import Settings
 
 ARTIFACTS = (
     "tasks",
@@ -95,6 +96,8 @@ class ReportData(Record):
     """The gate's verdicts."""
     versions: tuple[ModelVersion, ...] = ()
     """Versions made in this run."""
+    history: tuple[ModelVersion, ...] = ()
+    """Every version there is, oldest first."""
     adapters: tuple[Adapter, ...] = ()
     """Trainings."""
     rows: dict[str, int] = {}
@@ -145,6 +148,7 @@ def gather(step: Step[Any]) -> ReportData:
         scores=_read(step, "scores", Score),
         verdicts=_read(step, "verdicts", Verdict),
         versions=versions,
+        history=_history(step),
         adapters=_read(step, "adapters", Adapter),
         rows=dict(Counter(row.kind for row in _read(step, "sft_rows", SftRow)).most_common()),
         pairs=dict(Counter(one.basis for one in _read(step, "preference_pairs", PreferencePair)).most_common()),
@@ -159,6 +163,16 @@ def gather(step: Step[Any]) -> ReportData:
 
 def _read(step: Step[Any], name: str, type_: type[Any]) -> tuple[Any, ...]:
     return tuple(step.read(name, type_)) if step.has(name) else ()
+
+
+def _history(step: Step[Any]) -> tuple[ModelVersion, ...]:
+    """The ledger's versions; only a release adds one, and its metrics are an input of this step already."""
+    from kt_lib.ledger import FILE, open_ledger
+
+    if Settings().ledger is None and not (step.state / FILE).exists():
+        return ()
+    with open_ledger(step.state) as ledger:
+        return tuple(ledger.versions())
 
 
 def _counted(tasks: tuple[Task, ...]) -> dict[str, dict[str, int]]:

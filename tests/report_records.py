@@ -128,6 +128,7 @@ def run_of(
             "scores": scores(said) if trained else (),
             "verdicts": verdicts if trained else (),
             "versions": (version,) if trained else (),
+            "history": (version,) if trained else (),
             "adapters": (adapter,) if trained else (),
             "rows": {"agent_call": 180, f"chat_replay{said}": 120},
             "pairs": {"wrong_key": 40, f"new_failure{said}": 10},

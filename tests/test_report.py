@@ -20,7 +20,7 @@ from kt_lib.difference import pair
 from kt_lib.history import Context, Input, RunRecord, StepInRun, StepRecord
 from kt_lib.notebook import read_notebook
 from kt_lib.pages import policy, sorting
-from kt_lib.records import Attempt, Provenance, Record, Task
+from kt_lib.records import Attempt, ModelVersion, Provenance, Record, Score, Task
 from kt_lib.report import report_json, report_text
 from kt_lib.report_cases import CELLS, cases, cell_cases
 from kt_lib.report_data import ARTIFACTS, After, ReportData, gather
@@ -315,6 +315,35 @@ def test_the_markdown_says_the_figures_of_the_json(data: ReportData, said: dict[
     for name in RATES[:3]:
         assert f"{100 * said[name]['value']:.1f}%" in text, name
     assert f"{said['paired']['before']['chat_only']}" in text
+
+
+def released(number: str, variant: str, agent: int, chat: int) -> ModelVersion:
+    """A version with its rates in 100, beside the base's of the same run."""
+    sides = {("base", "agent"): 40, ("base", "chat"): 97, (variant, "agent"): agent, (variant, "chat"): chat}
+    scores = [
+        Score.model_validate(
+            {"variant": name, "mode": mode, "suite": "main", "metric": "success", "rate": wilson(count, 100)}
+        )
+        for (name, mode), count in sides.items()
+    ]
+    constrained = scores[0].model_copy(update={"variant": "constrained", "rate": wilson(99, 100)})
+    lineage = dict.fromkeys(("base", "adapter", "digest", "run", "data"), "x")
+    return ModelVersion(version=number, scores=(constrained, *scores), promoted=agent > 80, **lineage)
+
+
+def test_the_gap_of_every_version_stands_below_the_bases(data: ReportData) -> None:
+    both = (released("1.0.0", "sft", 70, 96), released("1.1.0", "sft+dpo", 95, 97))
+    told = data.model_copy(update={"history": both})
+    rows = report_json(told)["history"]
+    assert [(row["version"], round(row["gap"], 2)) for row in rows] == [
+        ("base", 0.57),
+        ("1.0.0", 0.26),
+        ("1.1.0", 0.02),
+    ]
+    assert all(row["agent"]["n"] == 100 and row["agent"]["low"] < row["agent"]["value"] for row in rows)
+    text = Seen(report_html(told)).text
+    assert "Gap over versions" in text
+    assert "stopped" in text
 
 
 def test_what_is_secret_or_unseen_in_a_chat_is_told_apart_and_taken_out() -> None:

@@ -35,7 +35,7 @@ class Offer(Record):
 
 
 class Offers:
-    """What each chat of a collection is offered: its own tools, then the most used of the others."""
+    """What each chat of a collection is offered: the tools its source names, else those it called and the most used."""
 
     def __init__(self, chats: Sequence[Conversation], tools: Sequence[ToolSpec], command_tool: ToolSpec) -> None:
         self._known = {tool.name: tool for tool in [*tools_seen(chats), *tools]}
@@ -46,6 +46,10 @@ class Offers:
     def of(self, chat: Conversation) -> Offer:
         """What is offered with the turns of `chat`."""
         own = {call.name for message in chat.messages for call in calls_made(message)}
+        if chat.tools:
+            more = sorted(own - {tool.name for tool in chat.tools})
+            information = "some schemas inferred from calls" if more else "schema given"
+            return Offer(tools=(*chat.tools, *(self._known[name] for name in more)), information=information)
         ranked = sorted(self._known, key=lambda name: (name not in own, -self._used[name], name))
         offered = [self._known[name] for name in ranked[: max(_OFFERED, len(own))]]
         if not own and not any(command_parameter(tool) for tool in offered):

@@ -236,3 +236,23 @@ def test_a_long_chat_gives_tasks_that_carry_its_last_messages() -> None:
     assert len(tasks) == 1500
     assert max(len(task.messages) for task in tasks) <= 24
     assert {task.messages[0].role for task in tasks} == {"user"}
+
+
+def test_the_tools_that_a_source_names_are_offered_and_prose_is_read_by_them() -> None:
+    remote = ToolSpec(
+        name="remote_bash",
+        parameters={
+            "type": "object",
+            "properties": {"agent_id": {"type": "string"}, "command": {"type": "string"}},
+            "required": ["agent_id", "command"],
+        },
+    )
+    asked = user("u1", "how full is the disk on web-42?")
+    told = a_chat(asked, answer("a1", "u1", said("Run `df -h` on `web-42`."), rating=1))
+    (plain,) = tasks_from_conversations([told])
+    (task,) = tasks_from_conversations([told.model_copy(update={"tools": (remote,)})])
+    assert [tool.name for tool in plain.tools] == ["bash"]
+    assert [tool.name for tool in task.tools] == ["remote_bash"]
+    assert task.information == "schema given"
+    (call,) = task.check.accepted
+    assert (call.name, call.arguments) == ("remote_bash", {"agent_id": ["web-42"], "command": ["df -h"]})

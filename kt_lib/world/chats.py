@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
-from kt_lib.world.phrasing import intents
+from kt_lib.records import Conversation
+from kt_lib.world.phrasing import intents, tools
 from kt_lib.world.situations import Situation, no_call, prose, request
 
 STARTED = 1_780_000_000
@@ -22,6 +24,12 @@ def sample_export(seed: int, count: int) -> list[dict[str, JsonValue]]:
     """`count` chat records in the form of Open WebUI's UI export; the same seed gives the same records."""
     rng = random.Random(f"sample chats {seed}")
     return [record(rng, at) for at in range(count)]
+
+
+def with_tools(conversations: Iterable[Conversation]) -> list[Conversation]:
+    """The sample's conversations with the tools they were made with, which an export does not name."""
+    offered = tuple(tools().values())
+    return [one.model_copy(update={"tools": offered}) for one in conversations]
 
 
 def record(rng: random.Random, at: int) -> dict[str, Any]:

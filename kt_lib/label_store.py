@@ -32,6 +32,15 @@ class Undone(Record):
     """The questions whose labels changed: several where they were labelled in one stroke."""
 
 
+class Merged(Record):
+    """What taking in labels did."""
+
+    new: int
+    """Labels that were stored."""
+    older: int
+    """Labels that were not, for the annotator has said something else since."""
+
+
 class LabelStore:
     """Short transactions over the ledger's engine."""
 
@@ -88,17 +97,22 @@ class LabelStore:
                 stored.append(self._store(connection, label, "label", batch, session))
             return stored
 
-    def take_in(self, labels: Sequence[Label]) -> int:
-        """Store labels from elsewhere under their own annotators; returns how many were new.
+    def take_in(self, labels: Sequence[Label]) -> Merged:
+        """Store labels from elsewhere under their own annotators, as imported.
 
-        One that says what is stored already adds nothing. What an annotator did before can then not be undone.
+        Of two labels of one annotator on one question the later one holds, whichever of them is stored already. What an
+        annotator did before an import can then not be undone.
         """
         with self._engine.begin() as connection:
-            known = {(one.question, one.annotator): one.answer for one in self._labels(connection)}
-            new = [one for one in labels if known.get((one.question, one.annotator)) != one.answer]
+            known = {(one.question, one.annotator): one for one in self._labels(connection)}
+            latest: dict[tuple[str, str], Label] = {}
+            for one in sorted(labels, key=lambda label: label.time):
+                latest[one.question, one.annotator] = _clean(one)
+            other = [one for key, one in latest.items() if key not in known or known[key].answer != one.answer]
+            new = [one for one in other if known.get((one.question, one.annotator), one).time <= one.time]
             for label in new:
                 self._store(connection, label, "import", None, "")
-            return len(new)
+            return Merged(new=len(new), older=len(other) - len(new))
 
     def undo(self, annotator: str, seen: int, session: str = "") -> Undone | None:
         """Take back the annotator's newest label that still stands; None when there is nothing to take back.
@@ -212,18 +226,26 @@ class LabelStore:
 
 
 def _unnumbered(question: Question, annotator: str, answer: Answer) -> Label:
-    """The label an answer makes, without secrets in what was typed freely."""
-    text = redact(answer.text).text if answer.verdict == "skipped" else answer.text
-    clean = answer.model_copy(update={"note": redact(answer.note).text, "text": text})
-    return Label(
+    """The label an answer makes."""
+    label = Label(
         question=question.id,
         kind=question.kind,
         subject=question.subject,
         group=question.group,
         annotator=annotator,
-        answer=clean,
+        answer=answer,
         number=0,
         time=time.time(),
+    )
+    return _clean(label)
+
+
+def _clean(label: Label) -> Label:
+    """The label without secrets in what was typed freely."""
+    answer = label.answer
+    text = redact(answer.text).text if answer.verdict == "skipped" else answer.text
+    return label.model_copy(
+        update={"answer": answer.model_copy(update={"note": redact(answer.note).text, "text": text})}
     )
 
 

@@ -88,6 +88,8 @@ class Answer(Record):
     """Free words."""
     origin: Origin = "person"
     """How it came: typed, a suggestion accepted, accepted in bulk, imported, settled after a disagreement."""
+    audit: Literal["", "due", "confirmed", "changed"] = ""
+    """Of a label accepted in bulk that was drawn to be looked at: still to be looked at, or what came of it."""
     suggested: str = ""
     """`origin` of the suggestion that was in sight when the annotator answered; empty when none was."""
     seconds: float = 0.0

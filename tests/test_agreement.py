@@ -34,7 +34,7 @@ def test_kappa_of_fifty_grant_proposals() -> None:
 
 @pytest.mark.parametrize(
     ("cells", "value"),
-    # The same share of agreement (60 of 100) with other margins: 0.1304 and 0.2593 (Feinstein and Cicchetti's point).
+    # The same share of agreement (60 of 100) with other margins: (.60 - .54) / .46 and (.60 - .46) / .54.
     [((45, 15, 25, 15), 0.1304), ((25, 35, 5, 35), 0.2593)],
 )
 def test_kappa_falls_with_the_margins_at_the_same_agreement(cells: tuple[int, ...], value: float) -> None:

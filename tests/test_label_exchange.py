@@ -117,6 +117,26 @@ def test_rows_without_a_name_get_the_one_given_and_are_refused_without(store: La
     assert [(one.annotator, one.answer.verdict) for one in store.labels()] == [("eve", "no")]
 
 
+def test_secrets_in_a_file_are_not_stored(store: LabelStore, tmp_path: Path) -> None:
+    given = [label("a", note="ask jane.doe@example.com"), label("b", verdict="skipped", text="jane.doe@example.com")]
+    export_labels(given, tmp_path / "labels.jsonl")
+    import_labels(tmp_path / "labels.jsonl", store)
+    assert "jane.doe" not in "".join(one.model_dump_json() for one in store.labels())
+
+
+def test_of_two_labels_the_later_one_holds_wherever_it_stood(store: LabelStore, tmp_path: Path) -> None:
+    early, late = label("a", verdict="yes"), label("a", verdict="no").model_copy(update={"time": 9.0})
+    for name, order in (("both", [late, early]), ("early", [early])):
+        export_labels(order, tmp_path / f"{name}.jsonl")
+    assert import_labels(tmp_path / "both.jsonl", store).new == 1
+    for _ in range(2):
+        again = import_labels(tmp_path / "both.jsonl", store)
+        assert (again.new, again.older) == (0, 0)
+    taken = import_labels(tmp_path / "early.jsonl", store)
+    assert (taken.new, taken.older) == (0, 1)
+    assert [one.answer.verdict for one in store.labels()] == ["no"]
+
+
 def test_a_line_separator_within_a_note_breaks_no_row(store: LabelStore, tmp_path: Path) -> None:
     export_labels([label(note="one\u2028two")], tmp_path / "labels.jsonl")
     assert import_labels(tmp_path / "labels.jsonl", store).read == 1

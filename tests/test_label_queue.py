@@ -147,10 +147,13 @@ def test_many_are_accepted_in_one_stroke_with_some_to_be_looked_at(store: LabelS
     assert len(done.accepted) == 20
     assert len(done.audit) == 4
     assert set("uc") | set(done.audit) == {q.id for q in one.questions if one.is_open(q.id)}
-    one.label(done.audit[0], Answer(verdict="yes", origin="accepted", suggested="rating"))
+    one.note(done.audit[0], "hm")
+    assert one.is_open(done.audit[0]), "a note is no look"
+    one.label(done.audit[0], YES)
     one.label(done.audit[1], NO)
-    found = audited(store.labels("ann"), done)
+    found = audited(store.labels("ann"))
     assert (found.value, found.n) == (0.5, 2)
+    one.undo()
     one.undo()
     one.undo()
     assert one.undo()
@@ -178,6 +181,31 @@ def test_agreement_is_measured_on_what_at_least_two_rated_by_themselves(store: L
     assert (found.annotators, found.same.n, found.same.value) == (("ann", "bob"), 4, 0.75)
     assert found.kappa
     assert found.kappa.value == pytest.approx(0.5)
+
+
+def test_two_corrections_agree_only_when_they_say_the_same(store: LabelStore) -> None:
+    asked = [question(name).model_copy(update={"kind": "reading"}) for name in "ab"]
+    for who, commands in (("ann", ("df", "df")), ("bob", ("df", "free"))):
+        one = queue(store, who, asked)
+        for name, command in zip("ab", commands, strict=True):
+            call = ToolCall(name="bash", arguments={"command": command})
+            one.label(name, Answer(verdict="corrected", calls=(call,)))
+    assert agreement(store.labels()).same.value == 0.5
+    assert [one.id for one, _ in queue(store, "ann", asked).disagreements()] == ["b"]
+
+
+def test_what_was_accepted_in_bulk_is_nobodys_disagreement(store: LabelStore) -> None:
+    asked = [question("a", ("yes", 0.99))]
+    queue(store, "ann", asked).accept_above(0.9)
+    queue(store, "bob", asked).label("a", NO)
+    assert queue(store, "bob", asked).disagreements() == []
+
+
+def test_answers_accepted_by_a_key_count_for_the_rate(store: LabelStore) -> None:
+    one = queue(store)
+    for name in "abc":
+        one.label(name, Answer(verdict="yes", origin="accepted"))
+    assert one.progress().per_hour
 
 
 def test_the_order_asks_first_where_most_is_to_be_learned() -> None:
@@ -258,9 +286,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     def expected(self, who: str, name: str, answer: Answer) -> Answer:
         before = self.rows.get((name, who))
-        note = before.note if before and before.note != "audit" else ""
-        flagged = bool(before and before.flagged)
-        return answer.model_copy(update={"flagged": flagged, "note": note}) if before else answer
+        if before is None:
+            return answer
+        looked = "confirmed" if answer.verdict == before.verdict else "changed"
+        audit = "" if answer.verdict == "skipped" else looked if before.audit == "due" else before.audit
+        return answer.model_copy(update={"flagged": before.flagged, "note": before.note, "audit": audit})
 
     @rule(who=WHO, name=NAMES, verdict=VERDICTS)
     def label(self, who: str, name: str, verdict: Verdict) -> None:
@@ -278,6 +308,12 @@ class QueueMachine(RuleBasedStateMachine):
         before = self.rows.get((name, who)) or Answer(verdict="open")
         stored = before.model_copy(update={"note": text})
         self.act(who, lambda one: one.note(name, text), lambda: self.labelled(who, {name: stored}))
+
+    @rule(who=WHO, name=NAMES)
+    def flag(self, who: str, name: str) -> None:
+        before = self.rows.get((name, who)) or Answer(verdict="open")
+        stored = before.model_copy(update={"flagged": not before.flagged})
+        self.act(who, lambda one: one.flag(name), lambda: self.labelled(who, {name: stored}))
 
     @rule(who=WHO)
     def undo(self, who: str) -> None:

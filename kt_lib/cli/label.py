@@ -88,6 +88,8 @@ def import_(
     with _labels() as store:
         taken = import_labels(file, store, annotator)
     typer.echo(f"{taken.read} labels read, {taken.new} of them new, {len(taken.set_aside)} rows set aside")
+    if taken.older:
+        typer.echo(f"{taken.older} left out: their annotators have said something else since")
     for one in taken.set_aside:
         typer.echo(f"  {one.source.place}: {shown(one.reason, 300)}", err=True)
     if taken.set_aside:

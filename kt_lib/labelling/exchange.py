@@ -20,7 +20,7 @@ from kt_lib.records import Provenance, Record, SetAside, ToolCall
 
 COLUMNS = (
     "question", "kind", "subject", "group", "annotator", "verdict", "calls", "text", "note", "flagged", "order",
-    "origin", "suggested", "seconds", "number", "time",
+    "origin", "audit", "suggested", "seconds", "number", "time",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """What a spreadsheet would take for a formula at the start of a cell; an apostrophe before it keeps it text."""
@@ -33,6 +33,8 @@ class TakenIn(Record):
     """Rows that are labels."""
     new: int
     """Labels that were not stored yet, or say something else than what is stored."""
+    older: int
+    """Labels that were left out, for the same annotator has said something else since."""
     set_aside: tuple[SetAside, ...]
     """Rows that are none, with reason and line."""
 
@@ -65,7 +67,8 @@ def import_labels(path: Path, store: LabelStore, annotator: str = "") -> TakenIn
             aside.append(SetAside(source=source, reason=_why(error), excerpt=str(row)[:500]))
     if not found and aside:
         raise SourceError(f"{path} holds no label: {aside[0].source.place}: {aside[0].reason}")
-    return TakenIn(read=len(found), new=store.take_in(found), set_aside=tuple(aside))
+    merged = store.take_in(found)
+    return TakenIn(read=len(found), new=merged.new, older=merged.older, set_aside=tuple(aside))
 
 
 def _json_rows(raw: bytes) -> Iterator[tuple[int, Any]]:
@@ -106,7 +109,11 @@ def _from_columns(row: dict[str, Any]) -> dict[str, Any]:
         verdict=row["verdict"],
         calls=tuple(ToolCall.model_validate(one) for one in calls),
         order=tuple(json.loads(row.get("order", "[]"))),
-        **{name: row[name] for name in ("text", "note", "origin", "suggested", "seconds", "flagged") if name in row},
+        **{
+            name: row[name]
+            for name in ("text", "note", "origin", "audit", "suggested", "seconds", "flagged")
+            if name in row
+        },
     )
     return own | {"group": row.get("group", ""), "answer": answer}
 

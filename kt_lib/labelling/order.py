@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from kt_lib.labels import Label, Question
+from kt_lib.labels import Answer, Label, Question
 from kt_lib.splits import normalised
 
 Order = Literal["uncertain", "disagreement", "diverse", "as_is"]
@@ -59,9 +59,15 @@ def disputed(labels: Iterable[Label]) -> set[str]:
         answer = label.answer
         if answer.origin == "settled":
             settled.add(label.question)
-        if answer.verdict not in ("skipped", "open"):
-            said[label.question].add(answer.model_dump_json(include={"verdict", "calls", "text"}))
+        # What was accepted in bulk nobody has judged yet.
+        if answer.verdict not in ("skipped", "open") and answer.origin != "bulk":
+            said[label.question].add(content_of(answer))
     return {question for question, answers in said.items() if len(answers) > 1} - settled
+
+
+def content_of(answer: Answer) -> str:
+    """What an answer says, for comparing: the verdict, and the correction where it is one."""
+    return answer.model_dump_json(include={"verdict", "calls", "text"})
 
 
 def disagreement(question: Question, differing: set[str]) -> int:

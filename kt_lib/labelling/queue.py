@@ -6,7 +6,7 @@ import random
 import uuid
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from kt_lib.errors import KtError, StaleLabel
 from kt_lib.label_store import LabelStore, Undone
@@ -20,8 +20,6 @@ _RECENT = 50
 """Labels by which the rate is measured."""
 _PAUSE = 300.0
 """Seconds without a label that count as a pause, not as work."""
-AUDIT = "audit"
-"""Note of a label that was accepted in bulk and drawn to be looked at."""
 
 
 class Progress(Record):
@@ -103,7 +101,7 @@ class Queue:
     def is_open(self, question: str) -> bool:
         """Whether the annotator has neither answered nor skipped it, or is to look at it again."""
         answer = self.answer_of(question)
-        return answer is None or answer.verdict == "open" or (answer.origin == "bulk" and answer.note == AUDIT)
+        return answer is None or answer.verdict == "open" or answer.audit == "due"
 
     def answer_of(self, question: str) -> Answer | None:
         """What the annotator said of a question."""
@@ -120,7 +118,7 @@ class Queue:
         own = [label for label in self._labels.values() if label.question in self._by_id]
         answered = [label for label in own if label.answer.verdict not in ("skipped", "open")]
         skipped = sum(label.answer.verdict == "skipped" for label in own)
-        per_hour = _per_hour([label.time for label in answered if label.answer.origin == "person"])
+        per_hour = _per_hour([label.time for label in answered if label.answer.origin in ("person", "accepted")])
         left = sum(self.is_open(one.id) for one in self.questions)
         return Progress(
             done=len(answered),
@@ -148,8 +146,11 @@ class Queue:
             raise KtError("a question is skipped with a reason: say why, in a word or two")
         before = self.answer_of(question)
         if before is not None and answer.verdict != "open":
-            note = "" if before.note == AUDIT else before.note
-            kept = {"flagged": answer.flagged or before.flagged, "note": answer.note or note}
+            kept = {
+                "flagged": answer.flagged or before.flagged,
+                "note": answer.note or before.note,
+                "audit": _outcome(before, answer),
+            }
             answer = answer.model_copy(update=kept)
         return self._put(asked, answer)
 
@@ -246,9 +247,17 @@ def _is_sure(question: Question, threshold: float) -> bool:
 
 
 def _accepted(suggestion: Suggestion, to_audit: bool) -> Answer:
-    return Answer(
-        verdict=suggestion.verdict, origin="bulk", suggested=suggestion.origin, note=AUDIT if to_audit else ""
-    )
+    audit = "due" if to_audit else ""
+    return Answer(verdict=suggestion.verdict, origin="bulk", suggested=suggestion.origin, audit=audit)
+
+
+def _outcome(before: Answer, answer: Answer) -> Literal["", "confirmed", "changed"]:
+    """What an audit came to when a label accepted in bulk is answered by a person."""
+    if before.audit == "" or answer.verdict == "skipped":
+        return ""
+    if before.audit == "due":
+        return "confirmed" if answer.verdict == before.verdict else "changed"
+    return before.audit
 
 
 def _per_hour(times: Sequence[float]) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kt_lib.agreement import Coefficient, alpha, kappa, percent_agreement
 from kt_lib.label_store import LabelStore
-from kt_lib.labelling.queue import BulkAccepted
+from kt_lib.labelling.order import content_of
 from kt_lib.labels import Label, Question
 from kt_lib.ledger import open_ledger
 from kt_lib.records import Rate, Record
@@ -45,7 +45,7 @@ def agreement(labels: Sequence[Label], kind: str = "all") -> Agreement:
     names = sorted({label.annotator for label in said})
     rows: dict[str, dict[str, str]] = {}
     for label in said:
-        rows.setdefault(label.question, {})[label.annotator] = label.answer.verdict
+        rows.setdefault(label.question, {})[label.annotator] = content_of(label.answer)
     groups = {label.question: label.group for label in said}
     items = [tuple(row.get(name) for name in names) for row in rows.values()]
     of = [groups[question] for question in rows]
@@ -58,12 +58,10 @@ def agreement(labels: Sequence[Label], kind: str = "all") -> Agreement:
     )
 
 
-def audited(labels: Sequence[Label], accepted: BulkAccepted) -> Rate:
-    """How many of the audited labels were confirmed when looked at, of those looked at so far."""
-    by_question = {label.question: label for label in labels}
-    looked = [by_question[one] for one in accepted.audit if one in by_question]
-    seen = [label for label in looked if label.answer.origin != "bulk"]
-    return wilson(sum(label.answer.origin == "accepted" for label in seen), len(seen))
+def audited(labels: Iterable[Label]) -> Rate:
+    """Of the labels accepted in bulk that were drawn and looked at since: how many a person confirmed."""
+    looked = [label.answer.audit for label in labels if label.answer.audit in ("confirmed", "changed")]
+    return wilson(looked.count("confirmed"), len(looked))
 
 
 def given_labels(state: Path) -> list[Label]:
@@ -74,8 +72,8 @@ def given_labels(state: Path) -> list[Label]:
 
 def how_far(
     questions: Iterable[Question], given: Sequence[Label], standing: Sequence[Label]
-) -> list[dict[str, str | int]]:
-    """How far each kind of question is, as rows of a table: asked, labelled, skipped, flagged, and what is missing."""
+) -> list[dict[str, str | int | Rate]]:
+    """How far each kind of question is, as rows of a table; `audited`: of bulk labels looked at, how many held."""
     stands = {label.question for label in standing}
     by_kind: dict[str, list[str]] = defaultdict(list)
     for question in questions:
@@ -83,7 +81,7 @@ def how_far(
     return [_how_far(kind, names, given, stands) for kind, names in by_kind.items()]
 
 
-def _how_far(kind: str, names: Sequence[str], given: Sequence[Label], stands: set[str]) -> dict[str, str | int]:
+def _how_far(kind: str, names: Sequence[str], given: Sequence[Label], stands: set[str]) -> dict[str, str | int | Rate]:
     asked = set(names)
     own = [label for label in given if label.question in asked]
     labelled = len(asked & stands)
@@ -99,6 +97,7 @@ def _how_far(kind: str, names: Sequence[str], given: Sequence[Label], stands: se
         "by": ", ".join(sorted({label.annotator for label in own})) or "nobody",
         "skipped": sum(label.answer.verdict == "skipped" for label in own),
         "flagged": sum(label.answer.flagged for label in own),
+        "audited": audited(own),
         "missing": ", ".join(missing) or "nothing",
     }
 

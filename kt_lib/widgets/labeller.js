@@ -235,7 +235,7 @@ function render({ model, el }) {
     const rows = all.questions.map((one) => h("li", {}, h("p", {}, h("strong", {}, one.asked), ` ${one.about}`),
       h("ul", {}, ...one.said.map((who) => h("li", {}, `${who.annotator}: `, h("strong", {}, who.words), who.more ? ` ${who.more}` : ""))),
       button("settle this one", "", () => { settling = true; send({ do: "go", question: one.id }); root.focus(); })));
-    return h("article", {}, h("h3", {}, "Disagreements"), ...numbers,
+    return h("article", {}, h("h3", {}, "Disagreements"), ...numbers, all.audit ? h("p", {}, all.audit) : null,
       rows.length ? h("ol", {}, ...rows) : h("p", {}, all.rated ? "Nobody disagrees on what several people rated." : "No question was rated by two people yet."),
       h("p", {}, button("back to the questions", "g", () => send({ do: "open" }))));
   }

@@ -17,7 +17,7 @@ from kt_lib.errors import KtError, StaleLabel
 from kt_lib.label_store import LabelStore
 from kt_lib.labelling.order import ORDERS, Order, shared_out
 from kt_lib.labelling.queue import Queue
-from kt_lib.labelling.together import agreement
+from kt_lib.labelling.together import agreement, audited
 from kt_lib.labels import Answer, Question, Verdict
 from kt_lib.ledger import open_ledger
 from kt_lib.records import Record
@@ -226,7 +226,10 @@ class Labeller(anywidget.AnyWidget):
         found = agreement(self._store.labels())
         numbers = [(name, one) for name, one in (("kappa", found.kappa), ("alpha", found.alpha)) if one is not None]
         told = [{"name": name, "warning": one.warning, **one.model_dump()} for name, one in numbers]
-        return {"disputed": {"questions": disputed_view(self.queue), "agreement": told, "rated": found.same.n}}
+        held = audited(self._store.labels())
+        audit = f"{held.value:.0%} of {held.n} labels accepted in bulk and looked at were confirmed" if held.n else ""
+        view = {"questions": disputed_view(self.queue), "agreement": told, "rated": found.same.n, "audit": audit}
+        return {"disputed": view}
 
     def _stored(self, label: Any) -> dict[str, Any]:
         self.queue.resume()

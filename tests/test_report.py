@@ -213,6 +213,9 @@ def test_every_link_within_the_page_leads_somewhere(page: str) -> None:
     ids = {attrs["id"] for _, attrs in seen.elements if "id" in attrs}
     inner = {attrs["href"][1:] for tag, attrs in seen.elements if tag == "a" and attrs["href"].startswith("#")}
     assert inner <= ids
+    contents = page[page.index('<nav class="toc"') : page.index("</nav>")]
+    places = re.findall('href="(#[^"]+)"', contents)
+    assert len(places) == len(set(places))
     assert {attrs["aria-labelledby"] for _, attrs in seen.elements if "aria-labelledby" in attrs} <= ids
 
 

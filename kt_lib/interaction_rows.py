@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kt_lib.calls.protocol import read_agent
+from kt_lib.calls.schemas import fits_schema
 from kt_lib.calls.writing import write_calls
 from kt_lib.labels import Interaction
 from kt_lib.leakage import measure_leakage
+from kt_lib.personas import persona
 from kt_lib.prompts import agent_request, chat_request
 from kt_lib.records import (
     ChatMessage,
@@ -51,7 +53,7 @@ def taught_by(
     for one in interactions:
         right = right_answer(one)
         if right is None:
-            left_out["only said to be wrong" if one.verdict == "wrong" else "no call by the protocol"] += 1
+            left_out[_reason(one)] += 1
             continue
         request = request_of(one, protocol)
         row = _row(one, request, right)
@@ -64,15 +66,28 @@ def taught_by(
     return Taught(rows=tuple(rows), pairs=tuple(pairs), left_out=dict(sorted(left_out.items())))
 
 
+def _reason(one: Interaction) -> str:
+    if one.verdict == "wrong":
+        return "only said to be wrong"
+    return "stopped before its end" if one.stopped else "no call by the protocol"
+
+
 def right_answer(one: Interaction) -> str | None:
-    """The text of the right answer, as the protocol wants it; None where there is none to learn."""
-    text = {"right": one.output, "corrected": one.correction}.get(one.verdict, "").strip()
-    if one.mode == "agent" and one.verdict == "corrected":
-        calls = typed_calls(text, one.tools)
-        text = write_calls(calls) if calls else text
-    if not text or (one.mode == "agent" and read_agent(Completion(text=text), one.tools, "json").failure):
+    """The text of the right answer, as the JSON protocol writes it; None where there is none to learn.
+
+    An agent's calls must be readable and fit their tools' schemas; an answer that was stopped is no whole one.
+    """
+    if one.verdict == "right" and one.stopped:
         return None
-    return text
+    text = {"right": one.output, "corrected": one.correction}.get(one.verdict, "").strip()
+    if one.mode == "agent":
+        native = one.verdict == "right" and one.protocol == "native"
+        calls = one.calls if native else typed_calls(text, one.tools) if one.verdict == "corrected" else ()
+        text = write_calls(calls) if calls else text
+        read = read_agent(Completion(text=text), one.tools, "json")
+        if read.failure or not all(fits_schema(call, one.tools) for call in read.calls):
+            return None
+    return text or None
 
 
 def typed_calls(text: str, tools: Sequence[ToolSpec]) -> tuple[ToolCall, ...]:
@@ -97,9 +112,11 @@ def _typed(value: dict[str, object]) -> ToolCall | None:
 
 
 def request_of(one: Interaction, protocol: Protocol) -> Request:
-    """The exchange's request as every measured task is put."""
+    """The exchange's request as every measured task is put, after the persona's words that it was given under."""
     check = Check(rule="never", evidence="none")
-    task = Task(id=one.id, messages=one.messages, tools=one.tools, check=check)
+    who = persona(one.persona)
+    told = (ChatMessage(role="system", content=who.words),) if who else ()
+    task = Task(id=one.id, messages=(*told, *one.messages), tools=one.tools, check=check)
     return agent_request(task, protocol) if one.mode == "agent" else chat_request(task)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 from kt_lib.labels import Interaction
 from kt_lib.ledger import Ledger
@@ -17,6 +18,20 @@ def interaction_id(model: str, messages: Sequence[ChatMessage], output: str, tim
     return content_id("interaction", model, [one.model_dump(mode="json") for one in messages], output, time)
 
 
+def without_secrets(interaction: Interaction) -> Interaction:
+    """The exchange with every word of the conversation, the answer, its calls and the correction redacted."""
+    said = interaction.model_dump(mode="json", include={"messages", "output", "calls", "correction"})
+    return Interaction.model_validate(interaction.model_dump(mode="json") | _redacted(said))
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value).text
+    if isinstance(value, dict):
+        return {name: _redacted(one) for name, one in value.items()}
+    return [_redacted(one) for one in value] if isinstance(value, list) else value
+
+
 class InteractionStore:
     """Interactions over the ledger's engine; short transactions."""
 
@@ -27,8 +42,8 @@ class InteractionStore:
             self._t.metadata.create_all(connection)
 
     def put(self, interaction: Interaction) -> None:
-        """Store an exchange, or what was said of it since. What is secret in the output is taken out first."""
-        clean = interaction.model_copy(update={"output": redact(interaction.output).text})
+        """Store an exchange, or what was said of it since. What is secret in any of its words is taken out first."""
+        clean = without_secrets(interaction)
         table = self._t.interactions
         with self._engine.begin() as connection:
             connection.execute(table.delete().where(table.c.id == clean.id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from kt_lib.records import ChatMessage, Mode, Record, ToolCall, ToolSpec, Usage
+from kt_lib.records import ChatMessage, Mode, Protocol, Record, ToolCall, ToolSpec, Usage
 
 QuestionKind = Literal["turn", "reading", "preference", "edit", "pattern"]
 Verdict = Literal["yes", "no", "corrected", "first", "second", "tie", "same", "skipped", "open"]
@@ -128,6 +128,8 @@ class Interaction(Record):
     """Where it was said: `playground`."""
     mode: Mode
     """chat or agent."""
+    protocol: Protocol = "json"
+    """How the agent's calls were to be made."""
     model: str
     """The model's name, with its version."""
     digest: str
@@ -144,6 +146,8 @@ class Interaction(Record):
     """What the model wrote."""
     calls: tuple[ToolCall, ...] = ()
     """Calls read from it."""
+    stopped: bool = False
+    """Whether a person stopped it: what is there is not the whole answer."""
     failure: str = ""
     """Failure class where a call was meant and cannot be read."""
     verdict: Judged = "unjudged"

@@ -66,16 +66,19 @@ class Playground:
         """Put a message to one side and store the exchange. KtError when the model cannot answer."""
         messages = (*self._said[mode], ChatMessage(role="user", content=text))
         first: list[float] = []
+        told: list[bool] = []
         began = time.perf_counter()
 
         def heard(piece: str) -> bool:
             first.append(time.perf_counter() - began)
-            return hear(mode, piece)
+            told.append(hear(mode, piece))
+            return told[-1]
 
         completion = self.model.stream(request_for(mode, messages, self.tools, setting), heard)
         if completion.finish == "error":
             raise KtError(completion.error or f"{self.model.name} gave no answer and no reason")
         done = self._exchange(mode, messages, completion, setting, first[0] if first else completion.seconds)
+        done = done.model_copy(update={"stopped": not all(told)})
         self._store.put(done)
         self._said[mode] = [*messages, _as_said(done)]
         return done
@@ -102,6 +105,7 @@ class Playground:
             time=now,
             origin="playground",
             mode=mode,
+            protocol=setting.protocol,
             model=self.model.name,
             digest=self.model.digest,
             profile=setting.profile.name if setting.profile else "",

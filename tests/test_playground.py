@@ -16,7 +16,7 @@ from kt_lib.ledger import Ledger
 from kt_lib.models.streaming import OnText
 from kt_lib.personas import EVERYBODY, PERSONAS, ROLES, persona
 from kt_lib.playground import Playground, Setting, request_for
-from kt_lib.records import ChatMessage, Completion, Profile, Request, ToolSpec, Usage
+from kt_lib.records import ChatMessage, Completion, Profile, Request, ToolCall, ToolSpec, Usage
 from kt_lib.widgets.playground import Choices, PlaygroundWidget
 from kt_lib.world.suite import make_tasks
 
@@ -144,6 +144,70 @@ def test_what_is_right_is_learned_and_what_was_wrong_stands_beside_it(store: Int
         row.basis == f"playground: said to be {word} by ann"
         for row, word in zip(taught.rows, ["right", "corrected", "corrected"], strict=True)
     )
+
+
+def test_no_secret_is_kept_wherever_it_was_said(store: InteractionStore) -> None:
+    secret = "jane.doe@example.com"
+    call = CALL.replace("df -h", f"mail {secret}")
+    ground = Playground(Parrot(call), [BASH], store)
+    done = ground.say("agent", f"write to {secret}", Setting(), hear)
+    ground.judge(done, "corrected", f"ask {secret}", "ann")
+    (kept,) = store.all()
+    assert kept.calls
+    assert secret not in kept.model_dump_json()
+    taught = taught_by([kept], [], "json", 0.95)
+    assert secret not in taught.model_dump_json()
+
+
+def test_an_answer_that_was_stopped_is_not_learned(store: InteractionStore) -> None:
+    ground = Playground(Parrot("one two three four"), [BASH], store)
+    pieces: list[str] = []
+
+    def two_words(mode: object, piece: str) -> bool:
+        pieces.append(piece)
+        return len(pieces) < 2
+
+    done = ground.say("chat", "count", Setting(), two_words)
+    assert (done.output, done.stopped) == ("one two", True)
+    ground.judge(done, "right", "", "ann")
+    taught = taught_by(store.all(judged=True), [], "json", 0.95)
+    assert (taught.rows, taught.left_out) == ((), {"stopped before its end": 1})
+
+
+def test_a_call_that_does_not_fit_its_schema_is_not_learned(store: InteractionStore) -> None:
+    judged(store, "agent", "hm", "corrected", '{"name": "bash", "arguments": {"cmd": 1}}')
+    assert taught_by(store.all(judged=True), [], "json", 0.95).rows == ()
+
+
+def test_what_was_said_under_a_persona_is_learned_under_it(store: InteractionStore) -> None:
+    ground = Playground(Parrot("Run df -h."), [BASH], store)
+    done = ground.say("chat", "disk?", Setting(persona=persona("executive brief")), hear)
+    ground.judge(done, "right", "", "ann")
+    (row,) = taught_by(store.all(judged=True), [], "json", 0.95).rows
+    assert "one line" in row.messages[0].content
+
+
+def test_a_native_call_is_learned_in_the_protocols_form(store: InteractionStore) -> None:
+    native = Interaction(
+        id="i", time=1.0, origin="playground", mode="agent", protocol="native", model="m", digest="d", output="",
+        messages=(ChatMessage(role="user", content="disk?"),), tools=(BASH,), verdict="right",
+        calls=(ToolCall(name="bash", arguments={"command": "df -h"}),),
+    )  # fmt: skip
+    (row,) = taught_by([native], [], "json", 0.95).rows
+    assert row.messages[-1].content == CALL
+
+
+def test_a_version_that_cannot_be_opened_does_not_answer_by_another(store: InteractionStore) -> None:
+    def opened(name: str) -> Parrot:
+        if name == "gone":
+            raise KtError("no such version")
+        return Parrot("hello")
+
+    made = PlaygroundWidget(Choices(versions=("parrot", "gone"), tools=(BASH,)), opened, store)
+    made.wait()
+    assert tell(made, do="choose", version="gone")["state"] == "failed"
+    assert tell(made, do="say", text="hi")["turns"] == []
+    assert store.all() == []
 
 
 def test_an_exchange_like_an_evaluation_task_teaches_nothing(store: InteractionStore) -> None:

@@ -92,8 +92,8 @@ class EmbeddedModel:
 
     def stream(self, request: Request, on_text: Callable[[str], bool]) -> Completion:
         """One completion, told piece by piece; `on_text` says False to stop. The text is the same as `complete`'s."""
-        encoded = self.tokenizer([self.render(request)], add_special_tokens=False)["input_ids"]
         began = time.perf_counter()
+        encoded = self.tokenizer([self.render(request)], add_special_tokens=False)["input_ids"]
         answer = HeardAnswer(request.decoding, self.guide(request), self.tokenizer, on_text)
         write_answers(self.weights, self.tokenizer, encoded, [answer])
         return self.completion(request, len(encoded[0]), answer, time.perf_counter() - began)

@@ -95,6 +95,7 @@ class OllamaModel(ServedModel):
         return stream_from(self, self, request, on_text)
 
     path = "/api/chat"
+    stream_options: dict[str, Any] = {}
 
     def headers(self) -> dict[str, str]:
         return {}

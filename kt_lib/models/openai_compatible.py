@@ -68,6 +68,7 @@ class OpenAiModel(ServedModel):
         return stream_from(self, self, request, on_text)
 
     path = "/chat/completions"
+    stream_options: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {os.environ.get('OPENAI_API_KEY') or 'no-key-set'}"}

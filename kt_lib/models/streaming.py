@@ -35,6 +35,8 @@ class Dialect(Protocol):
 
     path: str
     """Where chats are asked for, below the server's address."""
+    stream_options: dict[str, Any]
+    """What a stream is asked for besides; servers may count tokens only on request."""
 
     def headers(self) -> dict[str, str]: ...
     def payload(self, request: Request, names: Names) -> dict[str, Any]: ...
@@ -73,7 +75,7 @@ async def _stream(model: ServedModel, dialect: Dialect, request: Request, on_tex
 
 async def _listen(model: ServedModel, dialect: Dialect, request: Request, names: Names, on_text: OnText) -> Completion:
     pieces: list[dict[str, Any]] = []
-    payload = dialect.payload(request, names) | {"stream": True}
+    payload = dialect.payload(request, names) | {"stream": True} | dialect.stream_options
     async with _lines(model, dialect, payload, bool(request.tools)) as lines:
         async for line in lines:
             piece = dialect.piece(line)

@@ -159,9 +159,12 @@ class PlaygroundWidget(anywidget.AnyWidget):
         self._work.start()
 
     def _load(self) -> None:
+        self._playground = None
         try:
             model = self._open(self._version)
-            model.digest  # noqa: B018 - a model that is not there is told now, not at the first message
+            # A model that is not there is told now, and one of our own is read from disk now, not at the first message.
+            for what in ("digest", "weights"):
+                getattr(model, what, None)
             self._playground = Playground(model, self._choices.tools, self._store)
             self._state = "ready"
         except Exception as error:
@@ -169,19 +172,18 @@ class PlaygroundWidget(anywidget.AnyWidget):
         self._show()
 
     def _say(self, text: str) -> None:
-        turn = self._turns[-1]
         try:
             for mode in MODES:
                 if self._playground and not self._stop.is_set():
                     done = self._playground.say(mode, text, self._setting(), self._hear)
                     self._by_id[done.id] = done
-                    turn = turn | {mode: _side(done)}
-                    self._turns = [*self._turns[:-1], turn]
+                    # Taken anew: what was said of the other side in the meantime stands there.
+                    self._turns = [*self._turns[:-1], self._turns[-1] | {mode: _side(done)}]
                     self._show()
         except Exception as error:
             self._failed(error)
         self._state = "ready"
-        self._show("stopped" if self._stop.is_set() else "both have answered")
+        self._show("" if self._fault else "stopped" if self._stop.is_set() else "both have answered")
 
     def _failed(self, error: Exception) -> None:
         self._state = "failed" if self._playground is None else "ready"
@@ -198,8 +200,8 @@ class PlaygroundWidget(anywidget.AnyWidget):
         return Setting(protocol=self._choices.protocol, persona=persona(self._persona), profile=chosen)
 
     def _judge(self, told: Told) -> None:
-        if self._playground is None or told.verdict is None:
-            raise KtError("there is nothing to judge yet")
+        if self._playground is None or told.verdict is None or told.id not in self._by_id:
+            raise KtError("this answer is not here any more: put the message again")
         judged = self._playground.judge(
             self._by_id[told.id], told.verdict, told.text, annotator_name(self._choices.annotator)
         )

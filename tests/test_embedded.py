@@ -1,6 +1,8 @@
 """The embedded model: real answers in batches, the same alone and together, free or inside a schema."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -98,3 +100,29 @@ def test_progress_is_told_up_to_the_end(model, tasks):
     heard = []
     model.complete([chat_request(task) for task in tasks], progress=lambda done, total: heard.append((done, total)))
     assert heard[-1] == (24, 24)
+
+
+TWO_THREADS = """
+import threading
+from kt_lib.models.embedded import EmbeddedModel
+
+faults = []
+
+def load(what):
+    try:
+        [getattr(EmbeddedModel(), name) for name in what]
+    except BaseException as error:
+        faults.append(error)
+
+other = threading.Thread(target=load, args=(["weights"],))
+other.start()
+load(["tokenizer", "weights"])
+other.join()
+assert not faults, faults
+"""
+
+
+def test_two_threads_may_load_it_at_once() -> None:
+    # A process of its own: what is imported once cannot trip any more.
+    done = subprocess.run([sys.executable, "-c", TWO_THREADS], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-1000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -16,6 +17,8 @@ from kt_lib.models.generation import Answer, Guide, HeardAnswer, write_answers
 from kt_lib.records import Completion, Request, ToolCall, Usage
 from kt_lib.weights import load, quiet
 
+_ONE_AT_A_TIME = threading.RLock()
+"""Two threads that import transformers or load weights at once trip over one another's half-made modules."""
 BATCH = 96
 """Requests decoded together; more gains nothing on two cores."""
 
@@ -57,16 +60,18 @@ class EmbeddedModel:
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer with its chat template."""
-        try:
-            from transformers import PreTrainedTokenizerFast
-        except ImportError as error:
-            raise MissingPackage("the embedded model needs torch and transformers: pip install 'kt[train]'") from error
-        return PreTrainedTokenizerFast.from_pretrained(self.folder, padding_side="left")
+        with _ONE_AT_A_TIME:
+            try:
+                from transformers import PreTrainedTokenizerFast
+            except ImportError as error:
+                needs = "the embedded model needs torch and transformers: pip install 'kt[train]'"
+                raise MissingPackage(needs) from error
+            return PreTrainedTokenizerFast.from_pretrained(self.folder, padding_side="left")
 
     @cached_property
     def weights(self) -> Any:
         """The model in float32, adapter merged, ready to generate."""
-        with quiet():
+        with _ONE_AT_A_TIME, quiet():
             model = load(self.folder, self.adapter)
         return (model.merge_and_unload() if self.adapter else model).eval()
 

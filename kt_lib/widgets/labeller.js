@@ -12,7 +12,7 @@ const button = (words, key, act, attributes = {}) =>
 
 function render({ model, el }) {
   let panel = null; // what is open below the question: skip, note, correct, bulk, help
-  let settling = false;
+  let settling = null; // the id of the question whose disagreement is being settled
   let since = Date.now();
   let shownId = null;
   let typed = "";
@@ -33,6 +33,7 @@ function render({ model, el }) {
   }
 
   function open(name) {
+    if (view().disputed && ["skip", "note", "correct"].includes(name)) return; // the question is not in sight
     panel = panel === name ? null : name;
     if (name === "bulk" && panel) send({ do: "count", threshold: view().threshold });
     if (name === "disputed") { panel = null; send({ do: "disputed" }); return; }
@@ -44,7 +45,7 @@ function render({ model, el }) {
 
   function close() {
     panel = null;
-    settling = false;
+    settling = null;
     draw();
     root.focus({ preventScroll: true });
   }
@@ -55,13 +56,13 @@ function render({ model, el }) {
     const choice = question.choices.find((one) => one.verdict === verdict);
     if (!choice) return;
     if (verdict === "corrected" && panel !== "correct") return open("correct");
-    send({ do: settling ? "settle" : "answer", question: question.id, verdict, text, seconds: seconds() });
+    send({ do: settling === question.id ? "settle" : "answer", question: question.id, verdict, text, seconds: seconds() });
     if (verdict !== "corrected") after();
   }
 
   function after() {
     panel = null;
-    settling = false;
+    settling = null;
     root.focus({ preventScroll: true });
   }
 
@@ -77,9 +78,9 @@ function render({ model, el }) {
       }
       return;
     }
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || (event.shiftKey && event.key === "Enter")) return;
     if (event.key === "Enter" && event.target.tagName === "BUTTON") return;
-    const question = current();
+    const question = view().disputed ? null : current();
     const choice = question?.choices.find((one) => one.key === event.key.toLowerCase());
     const acts = {
       Enter: () => { if (question) { send({ do: "accept", question: question.id, seconds: seconds() }); after(); } },
@@ -144,7 +145,7 @@ function render({ model, el }) {
     const place = `${view().position + 1} of ${view().progress.total}`;
     const sides = question.diff ? [diff(question.diff)] : question.sides.map(side);
     return h("article", { "aria-label": question.asked },
-      h("h3", {}, question.asked, h("small", {}, ` ${place}${settling ? " · settling a disagreement" : ""}`)),
+      h("h3", {}, question.asked, h("small", {}, ` ${place}${settling === question.id ? " · settling a disagreement" : ""}`)),
       h("div.context", { tabindex: "0", "aria-label": "conversation" }, ...question.context.map((one) => h(`p.turn.${one.role}`, {}, h("span.role", {}, one.role), one.text))),
       h(`div.sides.n${sides.length}`, {}, ...sides),
       given(question));
@@ -222,7 +223,7 @@ function render({ model, el }) {
 
   function bulk(state) {
     let threshold = state.bulk?.threshold ?? state.threshold;
-    const field = h("input", { type: "number", min: "0", max: "1", step: "0.01", value: String(threshold), oninput: (event) => { threshold = Number(event.target.value); send({ do: "count", threshold }); } });
+    const field = h("input", { type: "number", min: "0", max: "1", step: "0.01", value: String(threshold), oninput: (event) => { threshold = event.target.value === "" ? 1 : Number(event.target.value); send({ do: "count", threshold }); } });
     return h("div", {}, h("label", {}, "Accept suggestions from a score of ", field), h("p.count", {}, state.bulk ? bulkWords(state.bulk) : "counting"),
       stores("accept them", () => { send({ do: "bulk", threshold }); after(); }));
   }
@@ -234,7 +235,7 @@ function render({ model, el }) {
     const numbers = all.agreement.map((one) => h("p", {}, `${one.name} ${digits(one.value)} (${digits(one.low)} to ${digits(one.high)}, n = ${one.n})${one.warning ? ` – ${one.warning}` : ""}`));
     const rows = all.questions.map((one) => h("li", {}, h("p", {}, h("strong", {}, one.asked), ` ${one.about}`),
       h("ul", {}, ...one.said.map((who) => h("li", {}, `${who.annotator}: `, h("strong", {}, who.words), who.more ? ` ${who.more}` : ""))),
-      button("settle this one", "", () => { settling = true; send({ do: "go", question: one.id }); root.focus(); })));
+      button("settle this one", "", () => { settling = one.id; send({ do: "go", question: one.id }); root.focus(); })));
     return h("article", {}, h("h3", {}, "Disagreements"), ...numbers, all.audit ? h("p", {}, all.audit) : null,
       rows.length ? h("ol", {}, ...rows) : h("p", {}, all.rated ? "Nobody disagrees on what several people rated." : "No question was rated by two people yet."),
       h("p", {}, button("back to the questions", "g", () => send({ do: "open" }))));

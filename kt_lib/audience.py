@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from pydantic import JsonValue
+
 from kt_lib.history import StepRecord
 from kt_lib.params import NOTEBOOKS, InputPath, marked
-from kt_lib.records import Attempt, ChatMessage, Difference, Task
+from kt_lib.records import Attempt, ChatMessage, Difference, Task, canonical_json
 from kt_lib.report_data import WITHHELD, ReportData
+from kt_lib.world.suite import ROLES
 
 Audience = Literal["public", "team", "private"]
 
@@ -22,6 +25,7 @@ IN_WORDS: dict[Audience, str] = {
 }
 """What the page says of itself."""
 _SILENCE = "(not in the public report)"
+_ROLES = {"EXECUTOR", "SHELL_EXECUTOR", "PLANNER", *ROLES.values()}
 
 
 def for_audience(data: ReportData, audience: Audience) -> ReportData:
@@ -34,7 +38,11 @@ def for_audience(data: ReportData, audience: Audience) -> ReportData:
         return data.model_copy(update={"audience": audience})
     own = {task.id for task in data.tasks if not is_made_up(task)}
     after = data.after.model_copy(
-        update={"agent": _silent(data.after.agent, own), "chat": _silent(data.after.chat, own)}
+        update={
+            "agent": _silent(data.after.agent, own),
+            "chat": _silent(data.after.chat, own),
+            "reason": _placeless(data.after.reason),
+        }
     )
     return data.model_copy(
         update={
@@ -56,7 +64,9 @@ def is_made_up(task: Task) -> bool:
 
 def _withheld(task: Task) -> Task:
     said = ChatMessage(role="user", content=_SILENCE)
-    return task.model_copy(update={"messages": (said,), "tags": (WITHHELD,), "group": "", "source": None})
+    # A file may call its roles as it likes.
+    role = task.role if task.role in _ROLES else "EXECUTOR"
+    return task.model_copy(update={"messages": (said,), "tags": (WITHHELD,), "group": "", "source": None, "role": role})
 
 
 def _silent(attempts: Sequence[Attempt], own: set[str]) -> tuple[Attempt, ...]:
@@ -72,10 +82,21 @@ def _without_words(one: Difference) -> Difference:
 
 
 def _without_places(step: StepRecord) -> StepRecord:
-    """A step without parameters that name files; of a notebook that is not known only numbers are sure to name none."""
+    """A step without parameters that name files or hosts, and without a reason that does."""
     model = NOTEBOOKS.get(step.notebook)
-    places = (
-        set(marked(model, InputPath)) if model else {n for n, v in step.parameters.items() if isinstance(v, str | list)}
-    )
-    kept = {name: value for name, value in step.parameters.items() if name not in places}
-    return step.model_copy(update={"parameters": kept})
+    places = set(marked(model, InputPath)) if model else set()
+    kept = {
+        name: value
+        for name, value in step.parameters.items()
+        if name not in places and (_names_no_place(value) if model else isinstance(value, int | float | None))
+    }
+    return step.model_copy(update={"parameters": kept, "reason": _placeless(step.reason)})
+
+
+def _names_no_place(value: JsonValue) -> bool:
+    """Whether no text in it could be a path or a host: `model` may be a folder as well as a name."""
+    return not any(mark in canonical_json(value) for mark in ("/", "\\"))
+
+
+def _placeless(reason: str | None) -> str | None:
+    return reason if reason is None or _names_no_place(reason) else _SILENCE

@@ -254,7 +254,7 @@ def own(number: int) -> Task:
     """A task from a person's chat, with a word of theirs in everything."""
     told = task(number, f"SECRETWORD{number}")
     where = Provenance(file="SECRETFILE.json", sha256="0", format="openwebui.export", place="item 1")
-    mine = {"tags": ("own chat",), "source": where, "category": f"SECRETWORD{number}", "role": "EXECUTOR"}
+    mine = {"tags": ("own chat",), "source": where, "category": f"SECRETWORD{number}", "role": "SECRETROLE"}
     return told.model_copy(update=mine)
 
 
@@ -292,7 +292,7 @@ def test_a_public_report_holds_no_word_of_a_person_and_names_no_file(of_a_person
 
 def test_the_audience_changes_the_words_and_not_the_figures(of_a_person: ReportData) -> None:
     public, private = (report_json(for_audience(of_a_person, who)) for who in ("public", "private"))
-    for name in (*RATES, "gap_before", "gap_after", "paired", "failures", "goals", "by_role", "by_novelty"):
+    for name in (*RATES, "gap_before", "gap_after", "paired", "failures", "goals", "by_novelty"):
         assert public[name] == private[name], name
 
 

@@ -471,15 +471,23 @@ class SftRow(Record):
     """A training row for TRL's SFTTrainer."""
 
     messages: tuple[ChatMessage, ...]
-    """Conversation; the last message is the one to learn."""
+    """Conversation; its last message is an answer."""
     tools: tuple[ToolSpec, ...] = ()
     """Tools offered."""
+    learn: Literal["last", "all"] = "last"
+    """Which of the assistant's messages are learned: the last one, or every one."""
     kind: str
     """What it teaches: agent_call, chat_replay, no_call, after_result, ..."""
     task_id: str
-    """The task it came from."""
+    """The task, conversation or variation it came from."""
     basis: str
     """Its evidence, in words."""
+    source: str = "own"
+    """The source of the mix that it belongs to: own, corrections, generator, toucan, ..."""
+    licence: str | None = None
+    """Licence of what it was made of; None where none is stated."""
+    consent: bool | None = None
+    """Whether the people in it agreed to training use; None when unknown."""
 
 
 class PreferencePair(Record):
@@ -499,6 +507,12 @@ class PreferencePair(Record):
     """Why one is better: the failure class fixed."""
     evidence: str
     """Who says so."""
+    source: str = "own"
+    """The source it belongs to, as `SftRow.source`."""
+    licence: str | None = None
+    """Licence of what it was made of; None where none is stated."""
+    consent: bool | None = None
+    """Whether the people in it agreed to training use; None when unknown."""
 
 
 class Adapter(Record):

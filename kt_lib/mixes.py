@@ -1,0 +1,71 @@
+"""A declared mix: named sources with a share or a count each, and how often a row may stand in it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from kt_lib.records import Record
+
+
+class Portion(Record):
+    """What a mix asks of one source: a share of its rows, or a count."""
+
+    share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the mix's rows, 0..1."""
+    count: Annotated[int, Field(ge=0)] | None = None
+    """Rows."""
+    repeat: Annotated[float, Field(ge=1, le=100)] = 1.0
+    """How often a row may stand in the mix at most (over-sampling)."""
+    files: tuple[str, ...] = ()
+    """Files or folders to read the source from, in any form that `kt ingest` reads or that kt writes."""
+    licence: str | None = None
+    """Licence of these files, where none stands beside them."""
+    consent: bool | None = None
+    """Whether the people in these files agreed to training use."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Portion:
+        if (self.share is None) == (self.count is None):
+            raise ValueError("give a share or a count, one of the two")
+        return self
+
+    def asked(self, whole: int) -> int:
+        """Rows asked for in a mix of `whole` rows."""
+        return round(self.share * whole) if self.share is not None else self.count or 0
+
+
+def _number_is_portion(value: Any) -> Any:
+    """0.4 is a share, 80 a count."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return {"count": value} if isinstance(value, int) else {"share": value}
+
+
+Sources = dict[str, Annotated[Portion, BeforeValidator(_number_is_portion)]]
+"""What is asked of each source by name: a `Portion`, a share (0.4) or a count (80)."""
+
+
+class Mix(Record):
+    """A declared mix of training rows."""
+
+    name: str
+    """What it is, in words."""
+    rows: Annotated[int, Field(ge=1, le=100_000_000)]
+    """Rows in all, of which shares are taken; the mix stays smaller where sources are short."""
+    scale_to: str | None = None
+    """A source by which a smaller mix keeps its shares: with half of what is asked of it, the whole is halved."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    """Seed of what is drawn and of the order."""
+    sources: Sources
+    """What is asked of each source."""
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Mix:
+        shares = sum(portion.share or 0.0 for portion in self.sources.values())
+        if shares > 1 + 1e-9:
+            raise ValueError(f"the shares add up to {shares:g}: at most 1 can be shared out")
+        if self.scale_to is not None and not (self.scale_to in self.sources and self.sources[self.scale_to].share):
+            raise ValueError(f"scale_to names {self.scale_to!r}, which is no source with a share")
+        return self

@@ -17,6 +17,7 @@ from kt_lib.errors import ParameterError, RunbookError
 from kt_lib.history import StepRecord
 from kt_lib.notebook import Notebook, read_notebook
 from kt_lib.params import NotebookParams, validated
+from kt_lib.yaml_files import read_yaml
 
 
 class _Strict(BaseModel):
@@ -103,7 +104,7 @@ class When:
 
 def load_runbook(path: Path) -> Runbook:
     """The runbook at `path`. Raises `RunbookError` for broken YAML, equal keys, unknown keys and wrong types."""
-    return _checked(Runbook, _load_yaml(path), path)
+    return _checked(Runbook, read_yaml(path, "runbook", RunbookError), path)
 
 
 def prepare(
@@ -136,7 +137,7 @@ def _prepared(
 ) -> PreparedStep:
     notebook = read_notebook(root / "notebooks" / f"{step.notebook}.ipynb")
     path = root / "params" / f"{step.notebook}.yaml"
-    own = _load_yaml(path) if path.is_file() else {}
+    own = read_yaml(path, "parameter file", RunbookError) if path.is_file() else {}
     if not isinstance(own, dict):
         raise ParameterError(f"{path} must hold `name: value` lines")
     shared = {name: value for name, value in runbook.with_.items() if name in model.model_fields}
@@ -220,27 +221,3 @@ def _checked(model: type[Runbook], value: Any, path: Path) -> Runbook:
     except ValidationError as error:
         faults = (f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in error.errors())
         raise RunbookError(f"{path}: {'; '.join(faults)}") from None
-
-
-class _OneKeyLoader(yaml.SafeLoader):
-    """PyYAML takes the last of two equal keys without a word; this one refuses them."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def _load_yaml(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _OneKeyLoader)
-    except FileNotFoundError:
-        raise RunbookError(f"there is no runbook {path}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise RunbookError(f"{path}{line}: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunbookError(f"{path} is no YAML: {error}") from None

@@ -124,11 +124,7 @@ def train_dpo(
 
         set_seed(recipe.seed)
         model = load(base, adapter_in, trainable=True)
-        options = (
-            _options(recipe, way)
-            | saved.options(recipe, len(pairs))
-            | {"beta": recipe.beta, "train_sampling_strategy": "sequential"}
-        )
+        options = _options(recipe, way) | saved.options(recipe, len(pairs)) | {"train_sampling_strategy": "sequential"}
         rows = by_length(pairs, recipe.per_device_train_batch_size, recipe.seed)
         trainer = DPOTrainer(
             model=model,
@@ -161,9 +157,9 @@ def _refuse_long(ids: Sequence[Sequence[int]], model: Any, names: Sequence[str])
 def _options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any]:
     """What both trainers are told; gradients are recomputed only where memory is dearer than time."""
     return {
-        **recipe.model_dump(exclude={"lora", "beta"}),
+        **recipe.model_dump(exclude={"lora", "load_in_4bit", "max_length"}),
         "data_seed": recipe.seed,
-        "max_length": None,
+        "max_length": recipe.max_length if getattr(recipe, "packing", False) else None,
         "gradient_checkpointing": way.device != "cpu",
         "use_cpu": way.device == "cpu",
         "bf16": way.device != "cpu",
@@ -177,7 +173,8 @@ def _options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any]:
 
 
 def _lora_config(lora: Lora) -> Any:
-    return import_peft().LoraConfig(**lora.model_dump(), target_modules="all-linear", task_type="CAUSAL_LM")
+    modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+    return import_peft().LoraConfig(**lora.model_dump() | {"target_modules": modules}, task_type="CAUSAL_LM")
 
 
 class _Trained(Record):
@@ -267,7 +264,7 @@ def card(adapter: Adapter, recipe: SftRecipe | DpoRecipe, way: Engine) -> str:
         "---",
         f"# Adapter `{adapter.name}`",
         "",
-        f"LoRA on all linear layers of the base with digest `{adapter.base}`; its own digest is `{adapter.digest}`.",
+        f"LoRA adapter for the base with digest `{adapter.base}`; its own digest is `{adapter.digest}`.",
         "",
         f"- Engine: {way.reason}",
         f"- Trained on: {adapter.rows:,} rows, {adapter.tokens:,} tokens seen, {adapter.steps} optimiser steps",

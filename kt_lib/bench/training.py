@@ -126,7 +126,7 @@ def _bare(rows: list[SftRow], out: Path) -> tuple[float, int]:
             args=SFTConfig(output_dir=str(out), **options),
             train_dataset=Dataset.from_list([{"prompt": one[:-1], "completion": one[-1:]} for one in messages]),
             processing_class=load_tokenizer(packaged_base()),
-            peft_config=LoraConfig(**Lora().model_dump(), target_modules="all-linear", task_type="CAUSAL_LM"),
+            peft_config=LoraConfig(**Lora().model_dump(), task_type="CAUSAL_LM"),
         )
         began = time.perf_counter()
         trainer.train()

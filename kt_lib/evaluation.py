@@ -11,6 +11,7 @@ from kt_lib.errors import ArtifactError
 from kt_lib.gate import Draw, guard, paired_table, score
 from kt_lib.models.embedded import EmbeddedModel
 from kt_lib.models.interface import Model
+from kt_lib.prompt_formats import format_of, in_other_formats
 from kt_lib.records import Attempt, ModelVersion, PairedTable, Protocol, Score, Task, Verdict
 from kt_lib.release import folder_of
 from kt_lib.versions import newest
@@ -18,21 +19,29 @@ from kt_lib.world.suite import Kind, make_tasks
 
 log = logging.getLogger(__name__)
 
-GUARDS = ("plain_chat", "not_calling", "multi_turn")
+FORMATS = "prompt_formats"
+"""The guard of tasks put in another form of prompt (`prompt_formats`)."""
+FORMAT_TASKS = 320
+"""Tasks that this guard begins with, the forms taking turns."""
 Ask = Callable[[Model, Sequence[Task]], list[Attempt]]
 More = Callable[[int], list[Task]]
 
 
 class Suite:
-    """Tasks of one guard, put to base and candidate; attempts already made are kept and never made again."""
+    """Tasks of one guard, put to base and candidates; attempts already made are kept and never made again."""
 
-    def __init__(self, name: str, ask: Ask, more: More, base: Model, known: Sequence[Attempt]) -> None:
+    def __init__(
+        self, name: str, ask: Ask, more: More, base: Model, known: Sequence[Attempt], start: int | None = None
+    ) -> None:
         self.name, self.ask, self.more, self.base = name, ask, more, base
+        self.start = len(known) if start is None else start
+        self.tasks: dict[str, Task] = {}
         self.by_model: dict[str, dict[str, Attempt]] = {base.name: {row.task_id: row for row in known}}
 
     def attempts(self, model: Model, count: int) -> list[Attempt]:
         """The model's attempts at the first `count` tasks."""
         tasks = self.more(count)
+        self.tasks |= {task.id: task for task in tasks}
         held = self.by_model.setdefault(model.name, {})
         missing = [task for task in tasks if task.id not in held]
         held |= {row.task_id: row for row in (self.ask(model, missing) if missing else [])}
@@ -75,6 +84,10 @@ def guard_suites(
         ids = {task.id for task in own}
         before = [row for row in known if row.mode == mode and row.task_id in ids]
         suites[name] = Suite(name, ask, drawer(own, kind, seed, bound if world else len(own)), base, before)
+    main = [task for task in tasks if task.part == "test" and task.kind == "main"]
+    more = drawer(main, "main", seed, bound if world else len(main))
+    start = min(FORMAT_TASKS, len(main))
+    suites[FORMATS] = Suite(FORMATS, agent, lambda count: in_other_formats(more(count)), base, (), start)
     return suites
 
 
@@ -93,9 +106,9 @@ def judge_guards(candidate: Model, suites: dict[str, Suite], bound: int, margin:
     """One verdict for each guard that has tasks."""
     found = []
     for name, suite in suites.items():
-        start = len(suite.by_model[suite.base.name])
-        if start:
-            found.append(guard(candidate.name, name, suite.draw(candidate), start, max(bound, start), margin))
+        if suite.start:
+            draw = suite.draw(candidate)
+            found.append(guard(candidate.name, name, draw, suite.start, max(bound, suite.start), margin))
     return found
 
 
@@ -120,21 +133,24 @@ def against_last(
     return paired_table(as_agent(model, [task for task in tasks if task.id in asked], protocol), candidate)
 
 
+def suites_of(task: Task) -> list[str]:
+    """The suites whose rates a task counts in: its kind or form of prompt, and what is new in it."""
+    form = format_of(task)
+    if form:
+        return [FORMATS, f"{FORMATS}/{form}"]
+    return [task.kind, f"main/{task.novelty}"] if task.kind == "main" and task.novelty else [task.kind]
+
+
 def scores_of(variant: str, attempts: Sequence[Attempt], tasks: Sequence[Task]) -> list[Score]:
-    """Success and malformed rates of one variant: over the main tasks, by novelty, and for each guard."""
+    """Success and malformed rates of one variant: over the main tasks, by novelty, and for each guard and form."""
     kinds = {task.id: task for task in tasks}
     found = []
     for mode in ("chat", "agent"):
         rows = [row for row in attempts if row.mode == mode and row.task_id in kinds]
-        main = [row for row in rows if kinds[row.task_id].kind == "main"]
-        sets = {"main": main}
-        for row in main:
-            novelty = kinds[row.task_id].novelty
-            if novelty:
-                sets.setdefault(f"main/{novelty}", []).append(row)
+        sets: dict[str, list[Attempt]] = {}
         for row in rows:
-            if kinds[row.task_id].kind != "main":
-                sets.setdefault(kinds[row.task_id].kind, []).append(row)
+            for name in suites_of(kinds[row.task_id]):
+                sets.setdefault(name, []).append(row)
         for name, members in sets.items():
             if members:
                 found += [score(members, variant, name), score(members, variant, name, "malformed")]

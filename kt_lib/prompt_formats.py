@@ -15,8 +15,11 @@ from kt_lib.records import AcceptedCall, ChatMessage, Task, ToolSpec, content_id
 TAG = "format:"
 """A task's tag before the name of its format."""
 
-_PREFIXES = ("do_", "tool_", "my_", "ops_", "x_")
-_SUFFIXES = ("_tool", "_v2", "_now", "_action", "_api")
+_AFFIXES = {
+    "train": (("do_", "tool_", "my_", "new_", "the_"), ("_tool", "_v2", "_now", "_api", "_one")),
+    "test": (("x_", "ops_", "call_"), ("_fn", "_action", "_v3")),
+}
+"""What makes another name of a tool's: (before it, after it); those of evaluation tasks are never learned."""
 _DECOYS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("get_weather", ("city",)),
     ("search_web", ("query",)),
@@ -44,7 +47,8 @@ def tool_order(task: Task, rng: random.Random) -> Task:
 
 def renamed(task: Task, rng: random.Random) -> Task:
     """Every tool under another name, the same in the list, the earlier turns and the answer key."""
-    prefix, suffix = rng.choice(_PREFIXES), rng.choice(_SUFFIXES)
+    prefixes, suffixes = _AFFIXES["train" if task.part == "train" else "test"]
+    prefix, suffix = rng.choice(prefixes), rng.choice(suffixes)
     new = {tool.name: prefix + tool.name if rng.random() < 0.5 else tool.name + suffix for tool in task.tools}
     accepted = tuple(_renamed_key(each, new) for each in task.check.accepted)
     return task.model_copy(

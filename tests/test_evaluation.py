@@ -12,6 +12,7 @@ from tiny_base import task
 from kt_lib.evaluation import Suite, against_last, drawer, guard_suites, judge_guards, scores_of
 from kt_lib.gate import guard
 from kt_lib.models.embedded import packaged_base
+from kt_lib.prompt_formats import in_format, in_other_formats
 from kt_lib.records import Attempt, Completion, Mode, ModelVersion, Outcome, PairedTable, Request, Task
 from kt_lib.statistics import paired_counts
 from kt_lib.weights import model_digest
@@ -75,8 +76,14 @@ def test_each_guard_is_judged_in_its_own_mode_and_an_empty_one_is_left_out() -> 
     suites = guard_suites(base, [*main, *silent], known, "json", 1, 400, world=False)
     suites["plain_chat"].know("sft", [tried(one, "correct", "chat") for one in main])
     suites["not_calling"].know("sft", [tried(one, "wrong") for one in silent])
+    changed = in_other_formats(main)
+    suites["prompt_formats"].know("base", [tried(one, "correct") for one in changed])
+    suites["prompt_formats"].know(
+        "sft", [tried(one, "wrong" if at % 4 == 2 else "correct") for at, one in enumerate(changed)]
+    )
     verdicts = {one.suite: one for one in judge_guards(candidate, suites, 400, 0.05)}
-    assert set(verdicts) == {"plain_chat", "not_calling"}
+    assert set(verdicts) == {"plain_chat", "not_calling", "prompt_formats"}
+    assert verdicts["prompt_formats"].verdict == "worse", "one form of four was lost"
     assert verdicts["plain_chat"].passed
     assert not verdicts["not_calling"].passed
 
@@ -85,17 +92,20 @@ def test_scores_are_told_by_mode_novelty_and_guard_with_malformed_beside_success
     tasks = [task(at, "test").model_copy(update={"novelty": "frame" if at < 3 else "both"}) for at in range(5)]
     silent = task(8, "test", "not_calling")
     outcomes: list[Outcome] = ["correct", "malformed", "error", "correct", "wrong"]
+    other = in_format(tasks[0], "renamed")
     attempts = [tried(one, outcome) for one, outcome in zip(tasks, outcomes, strict=True)]
+    attempts.append(tried(other, "wrong"))
     attempts += [tried(silent, "correct"), tried(tasks[0], "correct", "chat"), tried(task(99), "correct")]
     found = {
         (one.mode, one.suite, one.metric): (one.rate.value, one.rate.n, one.rate.errors)
-        for one in scores_of("sft", attempts, [*tasks, silent])
+        for one in scores_of("sft", attempts, [*tasks, silent, other])
     }
     assert found["agent", "main", "success"] == (0.5, 4, 1)
     assert found["agent", "main", "malformed"] == (0.25, 4, 1)
     assert found["agent", "main/frame", "success"] == (0.5, 2, 1)
     assert found["agent", "main/both", "success"] == (0.5, 2, 0)
     assert found["agent", "not_calling", "success"] == (1.0, 1, 0)
+    assert found["agent", "prompt_formats/renamed", "success"] == (0.0, 1, 0)
     assert found["chat", "main", "success"] == (1.0, 1, 0)
 
 

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """Key for that server."""
     threads: int | None = Field(default=None, ge=1, validation_alias="OMP_NUM_THREADS")
     """Threads of a kernel; None means one per core that this process may use."""
+    unsloth_on_cpu: bool = Field(default=False, validation_alias="KT_UNSLOTH_ON_CPU")
+    """Whether Unsloth trains without a GPU, which is slow: for trying kt's way through it on such a machine."""
 
     def state_folder(self, root: Path) -> Path:
         """The state folder of the workspace at `root`, absolute."""

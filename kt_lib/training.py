@@ -1,4 +1,4 @@
-"""Training: LoRA by TRL and PEFT, SFT first and DPO after it, from rows to an adapter with its card.
+"""Training: LoRA, SFT first and DPO after it, from rows to an adapter with its card.
 
 With a folder for checkpoints a training that was killed goes on from where it was, to the same result.
 """
@@ -14,46 +14,17 @@ from typing import Any
 
 from kt_lib.checkpoints import Checkpoints
 from kt_lib.columns import by_length, dataset, dpo_columns, sft_columns
-from kt_lib.errors import KtError, MissingPackage
-from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
+from kt_lib.engines import Engine, engine, open_for_training, started
+from kt_lib.engines import options as engine_options
+from kt_lib.errors import KtError
+from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Adapter, PreferencePair, Record, SftRow
-from kt_lib.weights import import_peft, load, load_tokenizer, quiet, weights_digest
+from kt_lib.weights import load_tokenizer, weights_digest
 
 log = logging.getLogger(__name__)
 
 OnStep = Callable[[int, int, float], None]
 """Called after every optimiser step with (steps done, steps in all, loss)."""
-
-
-class Engine(Record):
-    """Which way training goes on this machine."""
-
-    name: str
-    """`trl+peft`."""
-    device: str
-    """`cpu` or `cuda`."""
-    threads: int
-    """Threads of a kernel on the CPU."""
-    reason: str
-    """Why this way, in words; the adapter's card says it."""
-
-
-def engine() -> Engine:
-    """The one place that says how this machine trains, and why.
-
-    More than two threads do not help matrices of this size, and more threads than free cores are far slower.
-    MissingPackage without the `train` extra.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingPackage("training needs torch, trl and peft: pip install -e '.[train]'") from error
-    threads = min(2, torch.get_num_threads())
-    if torch.cuda.is_available():
-        card = torch.cuda.get_device_name(0)
-        return Engine(name="trl+peft", device="cuda", threads=threads, reason=f"TRL and PEFT on {card} in bfloat16")
-    reason = f"TRL and PEFT on the CPU in float32, {threads} thread(s): no NVIDIA GPU is there, and Unsloth needs one"
-    return Engine(name="trl+peft", device="cpu", threads=threads, reason=reason)
 
 
 def train_sft(
@@ -74,14 +45,14 @@ def train_sft(
     """
     if not rows:
         raise KtError("there are no rows to train on: see what 07_datasets left out and why, and raise `train_tasks`")
-    way = engine()
+    way = engine(recipe)
     saved = Checkpoints(checkpoints, "sft", weights_digest(base), recipe, rows)
-    with quiet(way.threads, training=True), saved as scratch:
+    with started(way), saved as scratch:
         from transformers import set_seed
         from trl import SFTConfig, SFTTrainer
 
         set_seed(recipe.seed)
-        model = load(base)
+        model = open_for_training(base, None, recipe, way)
         options = (
             _options(recipe, way)
             | saved.options(recipe, len(rows))
@@ -92,7 +63,6 @@ def train_sft(
             args=SFTConfig(output_dir=str(scratch), **options),
             train_dataset=dataset([sft_columns(row) for row in rows]),
             processing_class=load_tokenizer(base),
-            peft_config=_lora_config(recipe.lora),
         )
         _refuse_long(trainer.train_dataset["input_ids"], model, [row.task_id for row in rows])
         trained = _run(trainer, recipe.learning_rate, saved.newest(), on_step)
@@ -115,15 +85,15 @@ def train_dpo(
     """
     if not pairs:
         raise KtError("there are no preference pairs to train on: set `dpo_epochs` to 0, or raise `max_pairs`")
-    way = engine()
+    way = engine(recipe)
     start = weights_digest(adapter_in) if adapter_in else ""
     saved = Checkpoints(checkpoints, "dpo", weights_digest(base) + start, recipe, pairs)
-    with quiet(way.threads, training=True), saved as scratch:
+    with started(way), saved as scratch:
         from transformers import set_seed
         from trl import DPOConfig, DPOTrainer
 
         set_seed(recipe.seed)
-        model = load(base, adapter_in, trainable=True)
+        model = open_for_training(base, adapter_in, recipe, way)
         options = _options(recipe, way) | saved.options(recipe, len(pairs)) | {"train_sampling_strategy": "sequential"}
         rows = by_length(pairs, recipe.per_device_train_batch_size, recipe.seed)
         trainer = DPOTrainer(
@@ -131,7 +101,6 @@ def train_dpo(
             args=DPOConfig(output_dir=str(scratch), **options),
             train_dataset=dataset([dpo_columns(pair) for pair in rows]),
             processing_class=load_tokenizer(base),
-            peft_config=None if adapter_in else _lora_config(recipe.lora),
         )
         for side in ("chosen_ids", "rejected_ids"):
             sides = zip(trainer.train_dataset["prompt_ids"], trainer.train_dataset[side], strict=True)
@@ -155,26 +124,17 @@ def _refuse_long(ids: Sequence[Sequence[int]], model: Any, names: Sequence[str])
 
 
 def _options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any]:
-    """What both trainers are told; gradients are recomputed only where memory is dearer than time."""
+    """What both trainers are told."""
     return {
+        **engine_options(way),
         **recipe.model_dump(exclude={"lora", "load_in_4bit", "max_length"}),
         "data_seed": recipe.seed,
         "max_length": recipe.max_length if getattr(recipe, "packing", False) else None,
-        "gradient_checkpointing": way.device != "cpu",
-        "use_cpu": way.device == "cpu",
-        "bf16": way.device != "cpu",
-        "dataloader_pin_memory": way.device != "cpu",
-        "optim": "adamw_torch_fused",
         "report_to": "none",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
     }
-
-
-def _lora_config(lora: Lora) -> Any:
-    modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
-    return import_peft().LoraConfig(**lora.model_dump() | {"target_modules": modules}, task_type="CAUSAL_LM")
 
 
 class _Trained(Record):

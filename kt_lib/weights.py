@@ -50,17 +50,20 @@ def check_weights(folder: Path, digest: str, what: str) -> None:
         raise ArtifactError(f"{what} in {folder} has digest {found[:23]}, recorded is {digest[:23]}: make it again")
 
 
-def load(folder: Path, adapter: Path | None = None, *, trainable: bool = False, dtype: str = "float32") -> Any:
+def load(folder: Path, adapter: Path | None = None, *, dtype: str = "float32", **how: Any) -> Any:
     """The model in `folder`, with `adapter` on it (not merged) where one is given; NoLocalWeights without weights.
 
-    Call within `quiet`.
+    `how` is told to `from_pretrained` beside it. Call within `quiet`.
     """
     weights_digest(folder)
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    if adapter is None:
-        return model
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, **how)
+    return model if adapter is None else put_adapter(model, folder, adapter)
+
+
+def put_adapter(model: Any, folder: Path, adapter: Path, *, trainable: bool = False) -> Any:
+    """The model loaded from `folder` with `adapter` on it, not merged."""
     peft = import_peft()
     model = peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable, local_files_only=True)
     # On disk an adapter names no place; in memory PEFT wants one, or asks the hub for it when it saves a checkpoint.

@@ -15,12 +15,13 @@ from tiny_base import as_agent, call_of, make_base, odd_row, sft_row, task
 
 from kt_lib.calls.writing import write_calls
 from kt_lib.checkpoints import Checkpoints
+from kt_lib.engines import engine
 from kt_lib.errors import KtError, NoLocalWeights
 from kt_lib.models.embedded import packaged_base
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Adapter, ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec
 from kt_lib.release import answers
-from kt_lib.training import engine, train_dpo, train_sft
+from kt_lib.training import train_dpo, train_sft
 from kt_lib.weights import load, load_tokenizer, quiet, weights_digest
 
 QUICK = SftRecipe(num_train_epochs=1, learning_rate=3e-3, per_device_train_batch_size=4, seed=1)
@@ -98,7 +99,7 @@ def test_an_adapter_says_what_it_was_made_of_and_names_no_place_on_this_machine(
     assert adapter.tokens > 8 * 20
     assert adapter.seconds > 0
     written = (tmp_path / "sft" / "README.md").read_text() + (tmp_path / "sft" / "adapter_config.json").read_text()
-    assert engine().reason in written
+    assert engine(QUICK).reason in written
     assert adapter.digest in written
     assert str(tmp_path) not in written
     assert str(base.parent) not in written

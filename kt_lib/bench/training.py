@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kt_lib.recipes import SftRecipe
 from kt_lib.records import ChatMessage, SftRow
 
 _CHILD = "import sys; from kt_lib.bench.training import child; child(*sys.argv[1:])"
 _LEARNING_RATE = 2e-3
 _BATCH = 16
+_RECIPE = SftRecipe(num_train_epochs=1, learning_rate=_LEARNING_RATE, per_device_train_batch_size=_BATCH, seed=1)
 
 
 def measure(rows: int = 400, rounds: int = 2) -> dict[str, float]:
@@ -84,22 +86,18 @@ def child(side: str, file: str, out: str) -> None:
 
 def _kt(rows: list[SftRow], out: Path) -> tuple[float, int]:
     from kt_lib.models.embedded import packaged_base
-    from kt_lib.recipes import SftRecipe
     from kt_lib.training import train_sft
 
-    recipe = SftRecipe(num_train_epochs=1, learning_rate=_LEARNING_RATE, per_device_train_batch_size=_BATCH, seed=1)
-    adapter = train_sft(packaged_base(), rows, out, recipe)
+    adapter = train_sft(packaged_base(), rows, out, _RECIPE)
     return adapter.seconds, adapter.tokens
 
 
 def _bare(rows: list[SftRow], out: Path) -> tuple[float, int]:
+    from kt_lib.engines import engine
     from kt_lib.models.embedded import packaged_base
-    from kt_lib.recipes import Lora
-    from kt_lib.training import engine
     from kt_lib.weights import load, load_tokenizer, quiet
 
-    way = engine()
-    with quiet(way.threads, training=True):
+    with quiet(engine(_RECIPE).threads, training=True):
         from datasets import Dataset
         from peft import LoraConfig
         from transformers import set_seed
@@ -126,7 +124,7 @@ def _bare(rows: list[SftRow], out: Path) -> tuple[float, int]:
             args=SFTConfig(output_dir=str(out), **options),
             train_dataset=Dataset.from_list([{"prompt": one[:-1], "completion": one[-1:]} for one in messages]),
             processing_class=load_tokenizer(packaged_base()),
-            peft_config=LoraConfig(**Lora().model_dump(), task_type="CAUSAL_LM"),
+            peft_config=LoraConfig(**_RECIPE.lora.model_dump(), task_type="CAUSAL_LM"),
         )
         began = time.perf_counter()
         trainer.train()

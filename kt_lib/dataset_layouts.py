@@ -1,0 +1,214 @@
+"""Training rows to files and back: TRL's and OpenAI's layouts, as JSON lines or Parquet by the file's ending.
+
+TRL's layout keeps arguments of calls as objects, because chat templates want them so, and where a row came from in a
+column `kt` (JSON text, like `tools`): what is read back equals what was written. OpenAI's layout has its arguments as
+JSON text, which answers are learned as weights, and no place for where a row came from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from kt_lib.artifacts import file_digest
+from kt_lib.dataset_files import read_objects, write_objects
+from kt_lib.dataset_messages import Unusable
+from kt_lib.dataset_reading import read_row
+from kt_lib.dataset_records import Dataset, Entry, UnpairedRow, Written
+from kt_lib.models.wire import Names
+from kt_lib.records import (
+    ChatMessage,
+    PreferencePair,
+    Provenance,
+    Record,
+    Request,
+    SetAside,
+    SftRow,
+    ToolCall,
+    ToolSpec,
+)
+
+Layout = Literal["trl", "openai"]
+AnyRow = TypeVar("AnyRow", bound=Record)
+
+
+def write_rows(path: Path, rows: Sequence[SftRow], layout: Layout = "trl") -> Written:
+    """SFT rows in a file, whole or not at all; rows that the layout cannot say are set aside with the reason."""
+    if layout == "openai":
+        return _write(path, rows, _openai_row, ("messages", "tools"))
+    return _write(path, rows, _trl_row, ("messages", "tools", "kt"))
+
+
+def write_pairs(path: Path, pairs: Sequence[PreferencePair], layout: Layout = "trl") -> Written:
+    """Preference pairs in a file, as `write_rows` does it."""
+    if layout == "openai":
+        return _write(path, pairs, _openai_pair, ("input", "preferred_output", "non_preferred_output"))
+    return _write(path, pairs, _trl_pair, ("prompt", "chosen", "rejected", "tools", "kt"))
+
+
+def write_unpaired(path: Path, rows: Sequence[UnpairedRow]) -> Written:
+    """Answers found good or bad by themselves in a file of TRL's unpaired layout."""
+    return _write(path, rows, _trl_unpaired, ("prompt", "completion", "label", "tools", "kt"))
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Every row of a file of any layout, recognised row by row; a bad row is set aside with its line and reason.
+
+    `SourceError` for a file that cannot be read as a whole.
+    """
+    return Dataset(name=path.name, entries=tuple(read_entries(path)))
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """The same one by one, for files that are larger than memory."""
+    rows = read_objects(path)
+    source = Provenance(file=path.name, sha256=file_digest(path), format="unknown", place="")
+    for raw in rows:
+        yield from read_row(raw, source)
+
+
+def _write(
+    path: Path, rows: Sequence[AnyRow], form: Callable[[AnyRow], dict[str, Any]], columns: tuple[str, ...]
+) -> Written:
+    aside: list[SetAside] = []
+
+    def forms() -> Iterator[dict[str, Any]]:
+        for number, row in enumerate(rows, 1):
+            try:
+                yield form(row)
+            except Unusable as unusable:
+                source = Provenance(file=path.name, sha256="", format="kt", place=f"row {number}")
+                aside.append(SetAside(source=source, reason=str(unusable), excerpt=row.model_dump_json()[:500]))
+
+    return Written(rows=write_objects(path, forms(), columns), set_aside=tuple(aside))
+
+
+# --- TRL -------------------------------------------------------------------------------------------------------------
+
+
+def _trl_row(row: SftRow) -> dict[str, Any]:
+    about = _about(row, "kind", "task_id", "basis", "source", "licence", "consent", "learn")
+    return {"messages": _trl_messages(row.messages), "tools": _trl_tools(row.tools), "kt": _kt(about, row.messages)}
+
+
+def _trl_pair(pair: PreferencePair) -> dict[str, Any]:
+    about = _about(pair, "task_id", "basis", "evidence", "source", "licence", "consent")
+    return {
+        "prompt": _trl_messages(pair.prompt),
+        "chosen": [_answer(pair.chosen)],
+        "rejected": [_answer(pair.rejected)],
+        "tools": _trl_tools(pair.tools),
+        "kt": _kt(about, pair.prompt),
+    }
+
+
+def _trl_unpaired(row: UnpairedRow) -> dict[str, Any]:
+    about = _about(row, "task_id", "basis", "evidence", "source", "licence", "consent")
+    return {
+        "prompt": _trl_messages(row.prompt),
+        "completion": [_answer(row.completion)],
+        "label": row.label,
+        "tools": _trl_tools(row.tools),
+        "kt": _kt(about, row.prompt),
+    }
+
+
+def _trl_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    found = []
+    for message in messages:
+        one: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.tool_calls:
+            one["tool_calls"] = [_trl_call(call) for call in message.tool_calls]
+        found.append(one | ({"name": message.name} if message.name is not None else {}))
+    return found
+
+
+def _trl_call(call: ToolCall) -> dict[str, Any]:
+    identity = {"id": call.id} if call.id is not None else {}
+    return {**identity, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _trl_tools(tools: Sequence[ToolSpec]) -> str | None:
+    """The tools as JSON text, because schemas of different tools share no column type."""
+    listed = [{"type": "function", "function": tool.model_dump()} for tool in tools]
+    return json.dumps(listed, ensure_ascii=False) if listed else None
+
+
+def _answer(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+def _about(row: Record, *names: str) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}
+
+
+def _kt(about: dict[str, Any], messages: Sequence[ChatMessage]) -> str:
+    """What a row says of itself, and the words that its calls were read from."""
+    read_from = [
+        {"message": at, "call": number, "words": call.read_from}
+        for at, message in enumerate(messages)
+        for number, call in enumerate(message.tool_calls)
+        if call.read_from is not None
+    ]
+    return json.dumps(about | ({"read_from": read_from} if read_from else {}), ensure_ascii=False)
+
+
+# --- OpenAI ----------------------------------------------------------------------------------------------------------
+
+
+def _openai_row(row: SftRow) -> dict[str, Any]:
+    names = Names(Request(messages=row.messages, tools=row.tools))
+    messages = _openai_messages(row.messages, names)
+    if row.learn == "last":
+        answers = [message for message in messages if message["role"] == "assistant"]
+        for answer in answers:
+            answer["weight"] = int(answer is messages[-1])
+    return {"messages": messages, **_openai_tools(row.tools, names)}
+
+
+def _openai_pair(pair: PreferencePair) -> dict[str, Any]:
+    names = Names(Request(messages=pair.prompt, tools=pair.tools))
+    return {
+        "input": {"messages": _openai_messages(pair.prompt, names), **_openai_tools(pair.tools, names)},
+        "preferred_output": [_answer(pair.chosen)],
+        "non_preferred_output": [_answer(pair.rejected)],
+    }
+
+
+def _openai_tools(tools: Sequence[ToolSpec], names: Names) -> dict[str, Any]:
+    """The tools, a schema only where there is one; nothing where none is offered."""
+    functions = []
+    for tool in tools:
+        said = {"name": names.wire(tool.name)} | ({"description": tool.description} if tool.description else {})
+        functions.append(said | ({"parameters": tool.parameters} if tool.parameters else {}))
+    return {"tools": [{"type": "function", "function": one} for one in functions]} if functions else {}
+
+
+def _openai_messages(messages: Sequence[ChatMessage], names: Names) -> list[dict[str, Any]]:
+    """Messages with an id for every call, and the id of its call at every result."""
+    found: list[dict[str, Any]] = []
+    waiting: list[str] = []
+    for at, message in enumerate(messages):
+        one: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.role == "tool":
+            if not waiting:
+                raise Unusable(
+                    f"message {at + 1} is a tool's result without a call before it, which OpenAI's form cannot say:"
+                    " keep such rows in TRL's layout"
+                )
+            found.append({"role": "tool", "tool_call_id": waiting.pop(0), "content": message.content})
+            continue
+        waiting = [call.id or f"call_{at}_{number}" for number, call in enumerate(message.tool_calls)]
+        if message.tool_calls:
+            calls = [_openai_call(call, said, names) for call, said in zip(message.tool_calls, waiting, strict=True)]
+            one = {"role": message.role} | ({"content": message.content} if message.content else {})
+            one["tool_calls"] = calls
+        found.append(one | ({"name": message.name} if message.name else {}))
+    return found
+
+
+def _openai_call(call: ToolCall, said: str, names: Names) -> dict[str, Any]:
+    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    return {"id": said, "type": "function", "function": {"name": names.wire(call.name), "arguments": arguments}}

@@ -147,7 +147,7 @@ def _compute(there: Ground, by_unsloth: bool) -> Number:
 def _why(there: Ground, by_unsloth: bool) -> str:
     if by_unsloth:
         return "an NVIDIA GPU is there" if there.maker == "NVIDIA" else "KT_UNSLOTH_ON_CPU asks for it without a GPU"
-    if there.maker == "NVIDIA" and there.too_early:
+    if there.too_early and there.unsloth and (there.maker == "NVIDIA" or there.unsloth_on_cpu):
         return f"{', '.join(there.too_early)} came before Unsloth in this process; start a new one to train by Unsloth"
     if there.maker == "NVIDIA":
         return "Unsloth is not installed; pip install -e '.[gpu]' makes this faster"
@@ -163,6 +163,8 @@ def started(way: Engine) -> Iterator[None]:
         with _told():
             _import_unsloth()
     if way.precision == "nf4":
+        # It tells every process on a CPU that a faster kernel could be downloaded.
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
         importlib.import_module("bitsandbytes")
     with quiet(way.threads, training=True):
         if way.precision == "nf4":
@@ -203,10 +205,13 @@ def _refuse_without_bitsandbytes() -> None:
         )
 
 
-def options(way: Engine) -> dict[str, Any]:
-    """What the trainers are told of the machine; gradients are recomputed only where memory is dearer than time."""
+def options(way: Engine, recipe: SftRecipe | DpoRecipe) -> dict[str, Any]:
+    """What the trainers are told of the machine; it goes before what the recipe says.
+
+    Gradients are recomputed only where memory is dearer than time.
+    """
     gpu = way.device == "cuda"
-    return {
+    told: dict[str, Any] = {
         "use_cpu": not gpu,
         "bf16": way.compute == "bfloat16",
         "fp16": way.compute == "float16",
@@ -215,6 +220,11 @@ def options(way: Engine) -> dict[str, Any]:
         "dataloader_pin_memory": gpu,
         "optim": "paged_adamw_8bit" if gpu and way.precision == "nf4" else "adamw_torch_fused",
     }
+    if way.name == "unsloth" and isinstance(recipe, SftRecipe):
+        # Unsloth prepares rows by code of its own: it would read our tools as letters, pack rows so that attention
+        # crosses from one to the next, and cut what is long. Rows in tokens pass it by, and lie end to end instead.
+        told |= {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False, "padding_free": recipe.packing}
+    return told
 
 
 def open_for_training(base: Path, adapter_in: Path | None, recipe: SftRecipe | DpoRecipe, way: Engine) -> Any:

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from kt_lib.checkpoints import Checkpoints
-from kt_lib.columns import by_length, dataset, dpo_columns, sft_columns
+from kt_lib.columns import Tokens, by_length, dpo_columns, pair_lengths, sft_columns, sft_tokens
 from kt_lib.engines import Engine, engine, open_for_training, started
 from kt_lib.engines import options as engine_options
 from kt_lib.errors import KtError
+from kt_lib.memory import Estimate, PeakMemory, check_room, estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
-from kt_lib.records import Adapter, PreferencePair, Record, SftRow
-from kt_lib.weights import load_tokenizer, weights_digest
+from kt_lib.records import Adapter, PreferencePair, SftRow
+from kt_lib.training_steps import OnStep, Trained, memory_told, run
+from kt_lib.weights import load_tokenizer, quiet, weights_digest
 
 log = logging.getLogger(__name__)
 
-OnStep = Callable[[int, int, float], None]
-"""Called after every optimiser step with (steps done, steps in all, loss)."""
+AnyRow = TypeVar("AnyRow", SftRow, PreferencePair)
 
 
 def train_sft(
@@ -35,38 +35,34 @@ def train_sft(
     on_step: OnStep | None = None,
     checkpoints: Path | None = None,
 ) -> Adapter:
-    """A LoRA adapter that answers as the last message of each row does; the loss is on that message alone.
+    """A LoRA adapter that answers as the rows do; the loss is on the answers that each row's `learn` names, alone.
 
     `base` is a folder of safetensors, tokenizer and chat template; the adapter and its card are written to `out`. The
     same rows, recipe and machine give the same weights, also where a training was killed and goes on from what it left
     in the folder `checkpoints` (every training finds its own there, and removes it at its end). KtError, with the
-    remedy, for no rows, a row longer than the model reads, or a loss that is no number; NoLocalWeights and
-    MissingPackage where the ground is missing.
+    remedy, for no rows, a row longer than the recipe or the model allows, too little memory, or a loss that is no
+    number; NoLocalWeights and MissingPackage where the ground is missing.
     """
     if not rows:
         raise KtError("there are no rows to train on: see what 07_datasets left out and why, and raise `train_tasks`")
     way = engine(recipe)
     saved = Checkpoints(checkpoints, "sft", weights_digest(base), recipe, rows)
     with started(way), saved as scratch:
-        from transformers import set_seed
         from trl import SFTConfig, SFTTrainer
 
-        set_seed(recipe.seed)
-        model = open_for_training(base, None, recipe, way)
-        options = (
-            _options(recipe, way)
-            | saved.options(recipe, len(rows))
-            | {"completion_only_loss": True, "train_sampling_strategy": "group_by_length"}
-        )
-        trainer = SFTTrainer(
-            model=model,
-            args=SFTConfig(output_dir=str(scratch), **options),
-            train_dataset=dataset([sft_columns(row) for row in rows]),
-            processing_class=load_tokenizer(base),
-        )
-        _refuse_long(trainer.train_dataset["input_ids"], model, [row.task_id for row in rows])
-        trained = _run(trainer, recipe.learning_rate, saved.newest(), on_step)
-        return _save("sft", base, trainer.model, out, recipe, len(rows), trained, way)
+        tokens = sft_tokens(rows, load_tokenizer(base))
+        plan = _plan(base, recipe, way, [len(one.input_ids) for one in tokens], rows)
+        with PeakMemory(way) as peak, memory_told(recipe, plan.longest, lambda: "before the first step"):
+            model = _opened(base, None, recipe, way)
+            options = _options(recipe, way) | saved.options(recipe, len(rows))
+            trainer = SFTTrainer(
+                model=model,
+                args=SFTConfig(output_dir=str(scratch), train_sampling_strategy="group_by_length", **options),
+                train_dataset=sft_columns(tokens),
+                processing_class=load_tokenizer(base),
+            )
+            trained = run(trainer, recipe, plan.longest, saved.newest(), on_step, peak)
+        return _save("sft", base, trainer, out, recipe, plan, trained, _learned(tokens))
 
 
 def train_dpo(
@@ -89,47 +85,94 @@ def train_dpo(
     start = weights_digest(adapter_in) if adapter_in else ""
     saved = Checkpoints(checkpoints, "dpo", weights_digest(base) + start, recipe, pairs)
     with started(way), saved as scratch:
-        from transformers import set_seed
         from trl import DPOConfig, DPOTrainer
 
-        set_seed(recipe.seed)
-        model = open_for_training(base, adapter_in, recipe, way)
-        options = _options(recipe, way) | saved.options(recipe, len(pairs)) | {"train_sampling_strategy": "sequential"}
+        plan = _plan(base, recipe, way, lengths(pairs, base), pairs)
         rows = by_length(pairs, recipe.per_device_train_batch_size, recipe.seed)
-        trainer = DPOTrainer(
-            model=model,
-            args=DPOConfig(output_dir=str(scratch), **options),
-            train_dataset=dataset([dpo_columns(pair) for pair in rows]),
-            processing_class=load_tokenizer(base),
-        )
-        for side in ("chosen_ids", "rejected_ids"):
-            sides = zip(trainer.train_dataset["prompt_ids"], trainer.train_dataset[side], strict=True)
-            _refuse_long([prompt + answer for prompt, answer in sides], model, [pair.task_id for pair in rows])
-        trained = _run(trainer, recipe.learning_rate, saved.newest(), on_step)
+        with PeakMemory(way) as peak, memory_told(recipe, plan.longest, lambda: "before the first step"):
+            model = _opened(base, adapter_in, recipe, way)
+            options = _options(recipe, way) | saved.options(recipe, len(pairs))
+            trainer = DPOTrainer(
+                model=model,
+                args=DPOConfig(output_dir=str(scratch), train_sampling_strategy="sequential", **options),
+                train_dataset=dpo_columns(rows),
+                processing_class=load_tokenizer(base),
+            )
+            trained = run(trainer, recipe, plan.longest, saved.newest(), on_step, peak)
         name = "sft+dpo" if adapter_in else "dpo"
-        return _save(name, base, trainer.model, out, recipe, len(pairs), trained, way)
+        return _save(name, base, trainer, out, recipe, plan, trained, f"{len(pairs):,} chosen answers")
 
 
-# --- the engine ------------------------------------------------------------------------------------------------------
+def fitting(rows: Sequence[AnyRow], base: Path, max_length: int | None = None) -> tuple[list[AnyRow], list[AnyRow]]:
+    """Rows or pairs that `max_length`, and the model itself, has room for, and those that are too long."""
+    with quiet():
+        most = min(max_length or math.inf, _reads(base))
+        sizes = lengths(rows, base)
+    fits = [row for row, size in zip(rows, sizes, strict=True) if size <= most]
+    return fits, [row for row, size in zip(rows, sizes, strict=True) if size > most]
 
 
-def _refuse_long(ids: Sequence[Sequence[int]], model: Any, names: Sequence[str]) -> None:
-    most = getattr(model.config, "max_position_embeddings", None) or math.inf
-    longest = max(range(len(ids)), key=lambda at: len(ids[at]))
-    if len(ids[longest]) > most:
+def lengths(rows: Sequence[SftRow] | Sequence[PreferencePair], base: Path) -> list[int]:
+    """Tokens of each row by the model's own template; of a pair, those of the prompt with the longer answer."""
+    tokenizer = load_tokenizer(base)
+    pairs = [row for row in rows if isinstance(row, PreferencePair)]
+    if pairs:
+        return [max(sides) for sides in pair_lengths(pairs, tokenizer)]
+    return [len(one.input_ids) for one in sft_tokens([row for row in rows if isinstance(row, SftRow)], tokenizer)]
+
+
+# --- before ------------------------------------------------------------------------------------------------------------
+
+
+class _Plan(NamedTuple):
+    way: Engine
+    rows: int
+    longest: int
+    memory: Estimate
+
+
+def _plan(
+    base: Path,
+    recipe: SftRecipe | DpoRecipe,
+    way: Engine,
+    sizes: Sequence[int],
+    rows: Sequence[SftRow | PreferencePair],
+) -> _Plan:
+    """What is known before the weights are read; what cannot end well is refused here."""
+    at = max(range(len(sizes)), key=lambda one: sizes[one])
+    longest, reads = sizes[at], _reads(base)
+    if longest > min(recipe.max_length or math.inf, reads):
+        bound = f"the model reads {reads}" if longest > reads else f"the recipe's `max_length` is {recipe.max_length}"
         raise KtError(
-            f"the row of task {names[longest]} has {len(ids[longest])} tokens and the model reads {most}:"
+            f"the row of task {rows[at].task_id} has {longest} tokens and {bound}:"
             " leave it out, or shorten its conversation or its list of tools"
         )
+    told = estimate(base, recipe, longest, way)
+    check_room(told, recipe, longest, way)
+    return _Plan(way=way, rows=len(rows), longest=longest, memory=told)
+
+
+def _reads(base: Path) -> float:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(base, local_files_only=True).get_text_config()
+    return getattr(config, "max_position_embeddings", None) or math.inf
+
+
+def _opened(base: Path, adapter_in: Path | None, recipe: SftRecipe | DpoRecipe, way: Engine) -> Any:
+    from transformers import set_seed
+
+    set_seed(recipe.seed)
+    return open_for_training(base, adapter_in, recipe, way)
 
 
 def _options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any]:
-    """What both trainers are told."""
+    """What both trainers are told; rows are already whole in tokens, so only packing needs to know of a length."""
     return {
-        **engine_options(way),
         **recipe.model_dump(exclude={"lora", "load_in_4bit", "max_length"}),
+        **engine_options(way, recipe),
         "data_seed": recipe.seed,
-        "max_length": recipe.max_length if getattr(recipe, "packing", False) else None,
+        "max_length": recipe.max_length if isinstance(recipe, SftRecipe) and recipe.packing else None,
         "report_to": "none",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
@@ -137,83 +180,57 @@ def _options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any]:
     }
 
 
-class _Trained(Record):
-    steps: int
-    seconds: float
-    tokens: int
-    losses: tuple[tuple[int, float], ...]
+def _learned(tokens: Sequence[Tokens]) -> str:
+    """How many answers are learned, in words; answers that the template moved are told and warned of."""
+    answers, missed = sum(one.answers for one in tokens), sum(one.missed for one in tokens)
+    if not missed:
+        return f"{answers:,} answers"
+    log.warning(
+        "%d of %d answers are not learned: the chat template writes them otherwise once the conversation went on",
+        missed,
+        answers + missed,
+    )
+    return f"{answers:,} answers; {missed:,} more stand otherwise once the conversation went on, and are left out"
 
 
-def _run(trainer: Any, learning_rate: float, checkpoint: Path | None, on_step: OnStep | None) -> _Trained:
-    """Trains, from a checkpoint on where there is one; a loss that is no number ends it at once."""
-    from transformers import PrinterCallback, TrainerCallback
-
-    class Watch(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.before = _tokens(state)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-            if "loss" not in logs:
-                return
-            loss = float(logs["loss"])
-            if not math.isfinite(loss) or not math.isfinite(float(logs.get("grad_norm", 0.0))):
-                raise KtError(
-                    f"the loss is {loss} at step {state.global_step} of {state.max_steps}: lower the learning rate"
-                    f" (it is {learning_rate:g}; a third of it is a good next try)"
-                )
-            if "num_tokens" in logs:
-                # The engine counts from 0 again after a checkpoint.
-                state.log_history[-1]["num_tokens"] = logs["num_tokens"] + self.before
-            if on_step:
-                on_step(state.global_step, state.max_steps, loss)
-
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Watch())
-    if checkpoint and (checkpoint / "ref").is_dir():
-        # Of two adapters the engine loads the reference alone, and training would start over from it.
-        trainer.model.load_adapter(str(checkpoint), "default", is_trainable=True)
-    began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = time.perf_counter() - began
-    state = trainer.state
-    losses = tuple((int(one["step"]), float(one["loss"])) for one in state.log_history if "loss" in one)
-    return _Trained(steps=state.global_step, seconds=seconds, tokens=_tokens(state), losses=losses)
-
-
-def _tokens(state: Any) -> int:
-    return max((int(one.get("num_tokens", 0)) for one in state.log_history), default=0)
+# --- after -------------------------------------------------------------------------------------------------------------
 
 
 def _save(
     name: str,
     base: Path,
-    model: Any,
+    trainer: Any,
     out: Path,
     recipe: SftRecipe | DpoRecipe,
-    rows: int,
-    trained: _Trained,
-    way: Engine,
+    plan: _Plan,
+    trained: Trained,
+    learned: str,
 ) -> Adapter:
-    """Writes weights, configuration and card, none of which names a place on this machine."""
-    out.mkdir(parents=True, exist_ok=True)
-    model.peft_config["default"].base_model_name_or_path = base.name
-    model.save_pretrained(str(out), selected_adapters=["default"], save_embedding_layers=False)
+    """Writes weights, configuration and card, none of which names a place on this machine; one process of several."""
+    first, model = trainer.is_world_process_zero(), trainer.model
+    if first:
+        out.mkdir(parents=True, exist_ok=True)
+        model.peft_config["default"].base_model_name_or_path = base.name
+        model.save_pretrained(str(out), selected_adapters=["default"], save_embedding_layers=False)
+    trainer.accelerator.wait_for_everyone()
     adapter = Adapter(
         name=name,
         base=weights_digest(base),
         folder=out.name,
         digest=weights_digest(out),
-        rows=rows,
+        rows=plan.rows,
+        engine=plan.way.name,
         **trained.model_dump(),
     )
-    (out / "README.md").write_text(card(adapter, recipe, way), encoding="utf-8")
-    log.info(
-        "%s: %d rows, %d steps, %.1f s, loss %.4f", name, rows, adapter.steps, adapter.seconds, adapter.losses[-1][1]
-    )
+    if first:
+        (out / "README.md").write_text(card(adapter, recipe, plan.way, plan.memory, learned), encoding="utf-8")
+        last = adapter.losses[-1][1]
+        log.info("%s: %d rows, %d steps, %.1f s, loss %.4f", name, plan.rows, adapter.steps, adapter.seconds, last)
+    trainer.accelerator.wait_for_everyone()
     return adapter
 
 
-def card(adapter: Adapter, recipe: SftRecipe | DpoRecipe, way: Engine) -> str:
+def card(adapter: Adapter, recipe: SftRecipe | DpoRecipe, way: Engine, memory: Estimate, learned: str) -> str:
     """The adapter's card in Markdown: what it is, from what, how it was trained, by which engine and why."""
     values = recipe.model_dump(exclude={"lora"}) | recipe.lora.model_dump()
     first, last = adapter.losses[0][1], adapter.losses[-1][1]
@@ -228,7 +245,9 @@ def card(adapter: Adapter, recipe: SftRecipe | DpoRecipe, way: Engine) -> str:
         "",
         f"- Engine: {way.reason}",
         f"- Trained on: {adapter.rows:,} rows, {adapter.tokens:,} tokens seen, {adapter.steps} optimiser steps",
+        f"- Learned: {learned}",
         f"- Took: {adapter.seconds:.1f} s",
+        f"- Memory: {adapter.peak_mb:,.0f} MB at the peak; expected {memory.total_mb:,.0f} MB ({memory.formula})",
         f"- Loss: {first:.4f} at the first step, {last:.4f} at the last",
         *(f"- `{key}`: {value}" for key, value in values.items()),
     ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kt_lib.attempts import as_agent, in_chat
 from kt_lib.errors import ArtifactError
-from kt_lib.gate import Draw, guard, paired_table, score
+from kt_lib.gate import Draw, guard, paired_table, score, target
 from kt_lib.models.embedded import EmbeddedModel
 from kt_lib.models.interface import Model
 from kt_lib.prompt_formats import format_of, in_other_formats
@@ -19,6 +19,8 @@ from kt_lib.world.suite import Kind, make_tasks
 
 log = logging.getLogger(__name__)
 
+CHAT = "plain_chat"
+"""The guard of chat itself."""
 FORMATS = "prompt_formats"
 """The guard of tasks put in another form of prompt (`prompt_formats`)."""
 FORMAT_TASKS = 320
@@ -73,14 +75,14 @@ def guard_suites(
         return as_agent(model, chosen, protocol)
 
     kinds: dict[str, tuple[Kind, Ask]] = {
-        "plain_chat": ("main", in_chat),
+        CHAT: ("main", in_chat),
         "not_calling": ("not_calling", agent),
         "multi_turn": ("multi_turn", agent),
     }
     suites = {}
     for name, (kind, ask) in kinds.items():
         own = [task for task in tasks if task.part == "test" and task.kind == kind]
-        mode = "chat" if name == "plain_chat" else "agent"
+        mode = "chat" if name == CHAT else "agent"
         ids = {task.id for task in own}
         before = [row for row in known if row.mode == mode and row.task_id in ids]
         suites[name] = Suite(name, ask, drawer(own, kind, seed, bound if world else len(own)), base, before)
@@ -112,6 +114,32 @@ def judge_guards(candidate: Model, suites: dict[str, Suite], bound: int, margin:
     return found
 
 
+def judge_all(
+    trained: Mapping[str, Model],
+    suites: dict[str, Suite],
+    before: Sequence[Attempt],
+    after: Sequence[Attempt],
+    held_out: Sequence[Task],
+    bound: int,
+    margin: float,
+) -> dict[str, list[Verdict]]:
+    """For each training the verdict on the target, then one for each guard; `after` holds its held-out attempts."""
+    ids = {task.id for task in held_out}
+    base = [row for row in before if row.mode == "agent" and row.task_id in ids]
+    found = {}
+    for name, model in trained.items():
+        own = [row for row in after if row.lever == name]
+        suites[CHAT].know(name, [row for row in own if row.mode == "chat"])
+        table = paired_table(base, [row for row in own if row.mode == "agent"])
+        found[name] = [target(name, table, margin), *judge_guards(model, suites, bound, margin)]
+    return found
+
+
+def guard_attempts(suites: Mapping[str, Suite], trained: Iterable[str]) -> list[Attempt]:
+    """Every attempt that a training made at a guard's own tasks; those in chat were made on the held-out tasks."""
+    return [row for name in trained for suite in suites.values() if suite.name != CHAT for row in suite.of(name)]
+
+
 def against_last(
     history: Sequence[ModelVersion], digest: str, candidate: Sequence[Attempt], tasks: Sequence[Task], state: Path
 ) -> PairedTable | None:
@@ -131,6 +159,21 @@ def against_last(
     asked = {row.task_id for row in candidate}
     protocol = candidate[0].protocol or "json"
     return paired_table(as_agent(model, [task for task in tasks if task.id in asked], protocol), candidate)
+
+
+def all_scores(
+    base: str, before: Sequence[Attempt], after: Sequence[Attempt], suites: Mapping[str, Suite], tasks: Iterable[Task]
+) -> list[Score]:
+    """The scores of the base and of every variant in `after`, the tasks that guards drew included."""
+    known = {task.id: task for task in tasks} | {
+        task.id: task for suite in suites.values() if suite.name != CHAT for task in suite.tasks.values()
+    }
+    test = [task for task in known.values() if task.part == "test"]
+    drawn = {(row.mode, row.task_id): row for row in [*guard_attempts(suites, [base]), *before]}
+    found = scores_of("base", list(drawn.values()), test)
+    for variant in dict.fromkeys(row.lever for row in after):
+        found += scores_of(variant, [row for row in after if row.lever == variant], test)
+    return found
 
 
 def suites_of(task: Task) -> list[str]:

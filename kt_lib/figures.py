@@ -1,4 +1,4 @@
-"""Plots, alike in colours and form: the paired matrix, rates with intervals, failures, levers, training, datasets."""
+"""Plots, alike in colours and form: the paired matrix, rates with intervals, failures, levers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kt_lib.records import Adapter, Improvement, PairedTable, Rate, Verdict
+from kt_lib.records import Improvement, PairedTable, Rate, Verdict
 
 CHAT, BEFORE, AFTER, QUIET = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 """Okabe and Ito's colours, told apart by colour-blind readers: chat, agent before, agent after, all else."""
@@ -116,44 +116,6 @@ def lever_ladder(improvements: Sequence[Improvement], title: str) -> Any:
     points = _with_intervals(rows, [AFTER if row.kept else QUIET for row in improvements], "%{x:+.1f} points")
     axis = {"ticksuffix": " points", "zeroline": True, "zerolinecolor": QUIET, "zerolinewidth": 1}
     return figure(title, [points], 110 + 34 * len(rows), xaxis=axis, yaxis={"autorange": "reversed"})
-
-
-def training_curve(adapters: Sequence[Adapter], title: str) -> Any:
-    """Loss by optimiser step (log scale), a line for each training."""
-    import plotly.graph_objects as go
-
-    lines = [
-        go.Scatter(
-            x=[step for step, _ in adapter.losses],
-            y=[loss for _, loss in adapter.losses],
-            mode="lines",
-            name=adapter.name,
-            line={"color": (AFTER, CHAT, BEFORE, QUIET)[at % 4], "width": 2, "dash": ("solid", "dash", "dot")[at % 3]},
-            hovertemplate=f"{adapter.name}, step %{{x}}: %{{y:.4f}}<extra></extra>",
-        )
-        for at, adapter in enumerate(adapters)
-    ]
-    loss = {"title": "loss", "type": "log"}
-    return figure(title, lines, 340, showlegend=True, xaxis={"title": "optimiser step"}, yaxis=loss, legend={"y": -0.2})
-
-
-def dataset_mix(counts: Mapping[str, int], title: str) -> Any:
-    """Rows by kind: replayed chat, agent rows, preference pairs."""
-    import plotly.graph_objects as go
-
-    colours = [QUIET if name.startswith("pair") else CHAT if name == "chat_replay" else AFTER for name in counts]
-    bars = go.Bar(
-        y=[in_words(name) for name in counts],
-        x=list(counts.values()),
-        orientation="h",
-        marker_color=colours,
-        text=list(counts.values()),
-        textposition="outside",
-        cliponaxis=False,
-        hovertemplate="%{y}: %{x} rows<extra></extra>",
-    )
-    axis = {"title": "rows", "rangemode": "tozero"}
-    return figure(title, [bars], 100 + 28 * len(counts), xaxis=axis, yaxis={"autorange": "reversed", "showgrid": False})
 
 
 def gap_by(tables: Mapping[str, PairedTable], title: str) -> Any:

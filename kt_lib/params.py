@@ -154,22 +154,16 @@ class TrainParams(NotebookParams):
     """Model by name."""
     local_base: Annotated[str, InputPath]
     """Folder of base weights for a served model; empty means the embedded model's own, or none."""
-    sft_epochs: Annotated[int, Field(ge=1, le=100)]
-    """Passes over the SFT rows."""
-    sft_learning_rate: LearningRate
-    """Peak learning rate of SFT."""
-    sft_batch: Annotated[int, Field(ge=1, le=4096)]
-    """Rows per optimiser step of SFT."""
-    lora_rank: Annotated[int, Field(ge=1, le=1024)]
-    """Rank of the adapter."""
-    lora_alpha: Annotated[int, Field(ge=1, le=4096)]
-    """Scale of the adapter."""
-    dpo_epochs: Annotated[int, Field(ge=0, le=100)]
-    """Passes over the preference pairs; 0 leaves DPO out."""
-    dpo_learning_rate: LearningRate
-    """Peak learning rate of DPO."""
-    dpo_beta: Annotated[float, Field(gt=0, le=10)]
-    """DPO's beta."""
+    recipe: Annotated[str, Field(min_length=1, max_length=200)]
+    """Shipped recipe by name: `embedded`, `qlora-7b-to-32b`."""
+    recipe_file: Annotated[str, InputPath]
+    """A recipe of your own, a YAML file; empty means the shipped one."""
+    sft: dict[str, Any]
+    """What is other than in the recipe's SFT, by the engine's names: `{num_train_epochs: 1}`."""
+    dpo: dict[str, Any]
+    """What is other than in its DPO; `{num_train_epochs: 0}` leaves DPO out."""
+    ablations: Names
+    """Sources or kinds of rows to learn alone beside the whole mix, so that one sees what each does."""
     seed: Seed
     """Seed of training."""
 

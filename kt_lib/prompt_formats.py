@@ -16,7 +16,10 @@ TAG = "format:"
 """A task's tag before the name of its format."""
 
 _AFFIXES = {
-    "train": (("do_", "tool_", "my_", "new_", "the_"), ("_tool", "_v2", "_now", "_api", "_one")),
+    "train": (
+        tuple("do_ tool_ my_ new_ the_ web_ lab_ fast_ main_ sys_ app_ task_ safe_ old_ big_ site_ home_ net_".split()),
+        tuple("_tool _v2 _now _api _one _job _run _cmd _op _all _plus _main _step _2 _alt _pro _x _lite".split()),
+    ),
     "test": (("x_", "ops_", "call_"), ("_fn", "_action", "_v3")),
 }
 """What makes another name of a tool's: (before it, after it); those of evaluation tasks are never learned."""

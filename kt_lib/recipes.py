@@ -148,6 +148,12 @@ def changed(of: Recipe, sft: Mapping[str, Any], dpo: Mapping[str, Any]) -> Recip
     )
 
 
+def seeded(of: Recipe, seed: int) -> Recipe:
+    """The recipe with another seed for both of its parts."""
+    dpo = of.dpo.model_copy(update={"seed": seed}) if of.dpo else None
+    return of.model_copy(update={"sft": of.sft.model_copy(update={"seed": seed}), "dpo": dpo})
+
+
 def _read(path: Path) -> Recipe:
     values = read_yaml(path, "recipe", ParameterError)
     if not isinstance(values, dict):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from report_records import levers, run_of
 
-from kt_lib import figures
+from kt_lib import figures, figures_of_training
 from kt_lib.difference import by, table
 from kt_lib.pages import stylesheet
 from kt_lib.records import Improvement
@@ -22,8 +22,9 @@ FIGURES: dict[str, Callable[[], Any]] = {
     "rates": lambda: figures.rates_with_intervals({"base": wilson(5, 9)}, "Rates", {"base": figures.BEFORE}),
     "failures": lambda: figures.failure_classes({"wrong_key": (9, 1)}, "Failures"),
     "levers": lambda: figures.lever_ladder(IMPROVEMENTS, "Levers"),
-    "curve": lambda: figures.training_curve(DATA.adapters, "Loss"),
-    "mix": lambda: figures.dataset_mix({"agent_call": 9, "chat_replay": 3, "pair: wrong_key": 2}, "Rows"),
+    "curve": lambda: figures_of_training.training_curve(DATA.adapters, "Loss"),
+    "mix": lambda: figures_of_training.dataset_mix({"agent_call": 9, "chat_replay": 3, "pair: wrong_key": 2}, "Rows"),
+    "ablation": lambda: figures_of_training.ablation({"sft": DATA.verdicts}, "Ablation"),
     "gap": lambda: figures.gap_by(by(DATA.before, DATA.tasks, "category"), "Gap"),
 }
 
@@ -45,8 +46,9 @@ def test_every_plot_has_a_title_no_background_of_its_own_and_is_plain_json(name:
         lambda: figures.rates_with_intervals({"none": wilson(0, 0)}, "Nothing"),
         lambda: figures.failure_classes({}, "Nothing"),
         lambda: figures.lever_ladder([], "Nothing"),
-        lambda: figures.training_curve([], "Nothing"),
-        lambda: figures.dataset_mix({}, "Nothing"),
+        lambda: figures_of_training.training_curve([], "Nothing"),
+        lambda: figures_of_training.dataset_mix({}, "Nothing"),
+        lambda: figures_of_training.ablation({}, "Nothing"),
         lambda: figures.gap_by({}, "Nothing"),
     ],
 )

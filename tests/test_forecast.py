@@ -5,7 +5,7 @@ import tiny_base
 
 pytest.importorskip("trl")
 
-from kt_lib.bars import step_bar
+from kt_lib.figures_of_training import live_curve
 from kt_lib.forecast import forecast
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
 from kt_lib.records import PreferencePair
@@ -25,7 +25,7 @@ def test_tokens_and_steps_are_those_of_the_training(tmp_path):
         for row in rows
     ]
     told = {one.name: one for one in forecast(base, rows, pairs, SFT, DPO)}
-    sft = train_sft(base, rows, tmp_path / "sft", SFT, step_bar("sft"))
+    sft = train_sft(base, rows, tmp_path / "sft", SFT, live_curve("sft"))
     assert (told["sft"].rows, told["sft"].steps, told["sft"].tokens) == (sft.rows, sft.steps, sft.tokens)
     dpo = train_dpo(base, tmp_path / "sft", pairs, tmp_path / "dpo", DPO)
     assert (told["dpo"].rows, told["dpo"].steps, told["dpo"].tokens) == (dpo.rows, dpo.steps, dpo.tokens)
@@ -39,7 +39,7 @@ def test_without_pairs_or_without_a_recipe_only_sft_is_forecast(tmp_path):
 
 
 def test_the_bar_goes_to_its_end_and_says_the_loss(capsys):
-    on_step = step_bar("sft")
+    on_step = live_curve("sft")
     for done in (1, 2, 3):
         on_step(done, 3, 0.5 / done)
     said = capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("trl", reason="the whole loop needs the `train` extra")
 
 ROOT = Path(__file__).parents[1]
-SMALL = {"train_tasks": 160, "dev_tasks": 60, "test_tasks": 120, "guard_tasks": 60, "guard_bound": 60, "sft_epochs": 2}
+SMALL = {"train_tasks": 160, "dev_tasks": 60, "test_tasks": 120, "guard_tasks": 60, "guard_bound": 60, "sft": "{num_train_epochs: 2}"}
 
 pytestmark = pytest.mark.loop
 
@@ -59,7 +59,7 @@ def test_every_rate_has_its_interval_and_n(finished):
         assert rate["low"] <= rate["value"] <= rate["high"]
         assert rate["n"] == 120
     assert sum(report["paired"]["before"].values()) == 120
-    assert {guard["suite"] for guard in report["guards"]} == {"plain_chat", "not_calling", "multi_turn"}
+    assert {guard["suite"] for guard in report["guards"]} == {"plain_chat", "not_calling", "multi_turn", "prompt_formats"}
     assert {lever["lever"] for lever in report["levers"]} >= {"constrained", "prompt:strict", "few_shot:3"}
 
 
@@ -72,10 +72,10 @@ def test_a_second_run_does_nothing_and_says_so(finished):
 
 def test_only_what_depends_on_a_parameter_would_run_again(finished):
     root, values, _ = finished
-    plan = kt(root, "plan", *values, "-p", "dpo_beta=0.2").stdout
+    plan = kt(root, "plan", *values, "-p", "dpo={beta: 0.2}").stdout
     for step in ("01_ingest", "03_difference", "04_knowledge", "06_improve", "07_datasets"):
         assert "reuse" in next(line for line in plan.splitlines() if step in line), plan
-    assert "dpo_beta" in next(line for line in plan.splitlines() if "08_train" in line)
+    assert "dpo" in next(line for line in plan.splitlines() if "08_train" in line)
 
 
 def test_the_version_is_recorded_and_can_be_taken_away_as_a_folder(finished):

@@ -3,7 +3,16 @@
 import pytest
 
 from kt_lib.errors import ParameterError
-from kt_lib.params import NOTEBOOKS, InputPath, KnowledgeParams, Permission, TrainParams, marked, validated
+from kt_lib.params import (
+    NOTEBOOKS,
+    ImproveParams,
+    InputPath,
+    KnowledgeParams,
+    Permission,
+    TrainParams,
+    marked,
+    validated,
+)
 
 
 def test_text_from_yaml_or_the_command_line_becomes_a_number():
@@ -12,12 +21,12 @@ def test_text_from_yaml_or_the_command_line_becomes_a_number():
 
 def test_every_fault_is_told_at_once_with_where_the_values_came_from():
     with pytest.raises(ParameterError) as refused:
-        validated(TrainParams, {"sft_learning_rate": "1e-4", "seed": -1, "epochs": 2}, "runbook.yaml")
+        validated(TrainParams, {"recipe": "embedded", "seed": -1, "epochs": 2}, "runbook.yaml")
     said = str(refused.value)
     assert said.startswith("runbook.yaml: ")
-    for part in ("'epochs'", "'seed' is -1", "'lora_rank' has no value"):
+    for part in ("'epochs'", "'seed' is -1", "'local_base' has no value"):
         assert part in said
-    assert "sft_learning_rate" not in said
+    assert "'recipe'" not in said
     assert refused.value.exit_code == 2
 
 
@@ -30,9 +39,9 @@ def test_no_parameter_has_a_default_and_every_name_is_an_identifier(model):
 
 @pytest.mark.parametrize("value", ["nan", "inf", float("inf")])
 def test_a_number_that_is_none_is_refused(value):
-    fields = dict.fromkeys(TrainParams.model_fields, 1) | {"sft_learning_rate": value}
-    with pytest.raises(ParameterError, match="sft_learning_rate"):
-        validated(TrainParams, fields, "here")
+    fields = dict.fromkeys(ImproveParams.model_fields, 1) | {"alpha": value}
+    with pytest.raises(ParameterError, match="alpha"):
+        validated(ImproveParams, fields, "here")
 
 
 def test_paths_and_permissions_are_marked():

@@ -1,0 +1,122 @@
+"""Plots of learning: what is in a mix, the loss as it falls, and what each training gained and lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kt_lib.figures import AFTER, BEFORE, CHAT, QUIET, figure, in_words
+from kt_lib.records import Adapter, Rate, Verdict
+
+REDRAWN = 2.0
+"""Seconds between two drawings of a curve that grows."""
+
+
+def dataset_mix(counts: Mapping[str, int], title: str) -> Any:
+    """Rows by kind: replayed chat, agent rows, preference pairs."""
+    import plotly.graph_objects as go
+
+    colours = [QUIET if name.startswith("pair") else CHAT if name == "chat_replay" else AFTER for name in counts]
+    bars = go.Bar(
+        y=[in_words(name) for name in counts],
+        x=list(counts.values()),
+        orientation="h",
+        marker_color=colours,
+        text=list(counts.values()),
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x} rows<extra></extra>",
+    )
+    axis = {"title": "rows", "rangemode": "tozero"}
+    return figure(title, [bars], 100 + 28 * len(counts), xaxis=axis, yaxis={"autorange": "reversed", "showgrid": False})
+
+
+def training_curve(adapters: Sequence[Adapter], title: str) -> Any:
+    """Loss by optimiser step (log scale), a line for each training."""
+    return _curves([(adapter.name, adapter.losses) for adapter in adapters], title)
+
+
+def live_curve(what: str) -> Callable[[int, int, float], None]:
+    """A bar and a curve of the loss that grows under the cell, to call after each optimiser step.
+
+    The curve is drawn anew every `REDRAWN` seconds, and gives way at the end to what the notebook shows of all of them.
+    """
+    import IPython.display as shown
+    from tqdm.auto import tqdm
+
+    page: Any = shown
+
+    bar, began, losses = tqdm(desc=what, unit="step", mininterval=0.5), time.monotonic(), list[tuple[int, float]]()
+    place = page.display(page.HTML(""), display_id=True)
+    drawn = began
+
+    def on_step(done: int, of: int, loss: float) -> None:
+        nonlocal drawn
+        losses.append((done, loss))
+        bar.total = of
+        bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        bar.update(done - bar.n)
+        if done >= of:
+            bar.close()
+        if place and done >= of:
+            place.update(page.HTML(""))
+        elif place and time.monotonic() - drawn > REDRAWN:
+            place.update(_curves([(what, losses)], f"{what}: loss by step, {done} of {of}"))
+            drawn = time.monotonic()
+
+    return on_step
+
+
+def ablation(judged: Mapping[str, Sequence[Verdict]], title: str) -> Any:
+    """Right on each suite: the base, and each training with its interval; `judged` holds their verdicts by name."""
+    import plotly.graph_objects as go
+
+    suites = list(dict.fromkeys(one.suite for verdicts in judged.values() for one in verdicts))
+    sides = {"base": {one.suite: one.table.first for verdicts in judged.values() for one in verdicts}}
+    sides |= {name: {one.suite: one.table.second for one in verdicts} for name, verdicts in judged.items()}
+    colours = [BEFORE, AFTER, CHAT, "#cc79a7", "#e69f00", QUIET]
+    bars = [
+        go.Bar(
+            x=[in_words(suite) for suite in suites],
+            y=[100 * (rate.value or 0) if (rate := rates.get(suite)) else None for suite in suites],
+            error_y=_error([rates.get(suite) for suite in suites]),
+            name=name,
+            marker_color=colours[at % len(colours)],
+            hovertemplate=f"{name}, %{{x}}: %{{y:.1f}}%<extra></extra>",
+        )
+        for at, (name, rates) in enumerate(sides.items())
+    ]
+    return figure(title, bars, 380, showlegend=True, barmode="group", yaxis={"ticksuffix": "%", "range": [0, 104]})
+
+
+def _curves(trainings: Sequence[tuple[str, Sequence[tuple[int, float]]]], title: str) -> Any:
+    import plotly.graph_objects as go
+
+    lines = [
+        go.Scatter(
+            x=[step for step, _ in losses],
+            y=[loss for _, loss in losses],
+            mode="lines",
+            name=name,
+            line={"color": (AFTER, CHAT, BEFORE, QUIET)[at % 4], "width": 2, "dash": ("solid", "dash", "dot")[at % 3]},
+            hovertemplate=f"{name}, step %{{x}}: %{{y:.4f}}<extra></extra>",
+        )
+        for at, (name, losses) in enumerate(trainings)
+    ]
+    loss = {"title": "loss", "type": "log"}
+    return figure(title, lines, 340, showlegend=True, xaxis={"title": "optimiser step"}, yaxis=loss, legend={"y": -0.2})
+
+
+def _error(rates: Sequence[Rate | None]) -> dict[str, Any]:
+    known = [
+        (100 * (one.value or 0), 100 * (one.low or 0), 100 * (one.high or 0)) if one else (0, 0, 0) for one in rates
+    ]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - value for value, _, high in known],
+        "arrayminus": [value - low for value, low, _ in known],
+        "color": QUIET,
+        "thickness": 1.5,
+    }

@@ -6,20 +6,15 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from kt_lib.errors import SetupError
 from kt_lib.records import Part, Record
 
-if TYPE_CHECKING:
-    from datasketch import MinHash
-
 _ORDER: tuple[Part, ...] = ("train", "dev", "test")
 _WORD = re.compile(r"\w+")
-_PERMUTATIONS = 128
-_LOOSENING = 0.75
-"""The LSH looks for pairs this much less alike than asked, to hardly miss one; each is then measured exactly."""
 
 
 class NearDuplicate(Record):
@@ -73,39 +68,141 @@ def shingles(text: str) -> frozenset[str]:
 def near_duplicates(texts: Sequence[str], against: Sequence[str], threshold: float) -> list[NearDuplicate]:
     """The texts that are at least `threshold` alike (Jaccard over three-word shingles) to one they are held against.
 
-    One row a text, with its nearest. Candidates come from MinHash LSH (datasketch), the similarity is exact. Memory and
-    time grow with the number of texts, not of pairs. `SetupError` for a threshold outside 0..1.
+    One row a text, with its nearest; none is missed. `SetupError` for a threshold outside 0..1.
     """
-    if not 0 < threshold <= 1:
-        raise SetupError(f"a threshold of {threshold} is no similarity: give one above 0 and at most 1")
-    from datasketch import MinHashLSH
-
-    held = [shingles(text) for text in against]
-    index = MinHashLSH(threshold=max(threshold * _LOOSENING, 0.05), num_perm=_PERMUTATIONS)
-    first_of: dict[frozenset[str], int] = {}
-    for number, said in enumerate(held):
-        # Equal texts are found by their shingles alone; one of them in the index is enough.
-        if said and first_of.setdefault(said, number) == number:
-            index.insert(number, _minhash(said))
+    said, held = _numbered(texts, against)
+    index = _Alike(threshold)
+    for number, one in enumerate(held):
+        index.add(number, one)
     found = []
-    for number, text in enumerate(texts):
-        said = shingles(text)
-        if said:
-            nearest = _nearest(said, held, [first_of[said]] if said in first_of else index.query(_minhash(said)))
-            if nearest is not None and nearest[0] >= threshold:
-                found.append(NearDuplicate(index=number, against=nearest[1], similarity=nearest[0]))
+    for number, one in enumerate(said):
+        scored = ((similarity, -other) for other, similarity in index.to(one))
+        if nearest := max(scored, default=None):
+            found.append(NearDuplicate(index=number, against=-nearest[1], similarity=nearest[0]))
     return found
 
 
-def _nearest(said: frozenset[str], held: Sequence[frozenset[str]], numbers: Iterable[int]) -> tuple[float, int] | None:
-    scored = ((len(said & held[number]) / len(said | held[number]), -number) for number in numbers)
-    best = max(scored, default=None)
-    return None if best is None else (best[0], -best[1])
+def duplicate_groups(texts: Sequence[str], threshold: float) -> list[tuple[int, ...]]:
+    """The groups of texts that hang together: each at least `threshold` alike to another one of its group.
+
+    Groups of two and more, by their numbers; texts without words are in none. `SetupError` as for `near_duplicates`.
+    """
+    (said,) = _numbered(texts)
+    index, joined = _Alike(threshold), Joined(len(texts))
+    for number, one in enumerate(said):
+        for other, _ in index.to(one, known=partial(joined.together, number)):
+            joined.join(number, other)
+        index.add(number, one)
+    return [group for group in joined.groups() if len(group) > 1]
 
 
-def _minhash(said: frozenset[str]) -> MinHash:
-    from datasketch import MinHash
+def copies(texts: Sequence[str], threshold: float) -> list[NearDuplicate]:
+    """The texts that are at least `threshold` alike to an earlier one that is itself no copy, with the nearest such.
 
-    minhash = MinHash(num_perm=_PERMUTATIONS, seed=1)
-    minhash.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in said])
-    return minhash
+    What is left when they are taken out holds no two alike. `SetupError` as for `near_duplicates`.
+    """
+    (said,) = _numbered(texts)
+    index, found = _Alike(threshold), []
+    for number, one in enumerate(said):
+        scored = ((similarity, -other) for other, similarity in index.to(one))
+        if nearest := max(scored, default=None):
+            found.append(NearDuplicate(index=number, against=-nearest[1], similarity=nearest[0]))
+        else:
+            index.add(number, one)
+    return found
+
+
+class Joined:
+    """Things that are joined two by two, and the groups that this makes (union-find)."""
+
+    def __init__(self, count: int) -> None:
+        self._above = list(range(count))
+
+    def join(self, one: int, other: int) -> None:
+        """Put two things, and all that each is joined with, into one group."""
+        first, second = sorted((self.first(one), self.first(other)))
+        self._above[second] = first
+
+    def first(self, one: int) -> int:
+        """The smallest number in the group of `one`."""
+        while self._above[one] != one:
+            self._above[one] = self._above[self._above[one]]
+            one = self._above[one]
+        return one
+
+    def together(self, one: int, other: int) -> bool:
+        """Whether two things are in one group."""
+        return self.first(one) == self.first(other)
+
+    def groups(self) -> list[tuple[int, ...]]:
+        """Every group, by the numbers in it, ascending."""
+        found: dict[int, list[int]] = {}
+        for number in range(len(self._above)):
+            found.setdefault(self.first(number), []).append(number)
+        return [tuple(group) for group in found.values()]
+
+
+def _numbered(*lists: Sequence[str]) -> list[list[tuple[int, ...]]]:
+    """Each text's shingles as ascending numbers, the rarest shingle of all these texts having the smallest."""
+    said = [[shingles(text) for text in texts] for texts in lists]
+    seen = Counter(shingle for sets in said for one in sets for shingle in one)
+    ranked = sorted(seen, key=lambda shingle: (seen[shingle], shingle))
+    number_of = {shingle: number for number, shingle in enumerate(ranked)}
+    return [[tuple(sorted(number_of[shingle] for shingle in one)) for one in sets] for sets in said]
+
+
+class _Alike:
+    """Sets of numbered shingles, found again by a set that is at least `threshold` alike; none is missed.
+
+    Two sets that are so much alike share one of the few rarest of each (prefix filtering, Chaudhuri et al. 2006): only
+    these are looked up, and every candidate is then measured exactly.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        if not 0 < threshold <= 1:
+            raise SetupError(f"a threshold of {threshold} is no similarity: give one above 0 and at most 1")
+        self._threshold = threshold
+        self._numbers: dict[tuple[int, ...], int] = {}
+        self._sets: list[tuple[int, frozenset[int]]] = []
+        self._holding: dict[int, list[int]] = {}
+
+    def add(self, number: int, said: tuple[int, ...]) -> None:
+        """Keep a set under its number; an empty one, or one that is there already, is not kept again."""
+        if not said or said in self._numbers:
+            return
+        self._numbers[said] = number
+        place = len(self._sets)
+        self._sets.append((number, frozenset(said)))
+        for shingle in self._rarest(said):
+            self._holding.setdefault(shingle, []).append(place)
+
+    def to(self, said: tuple[int, ...], known: Callable[[int], bool] | None = None) -> Iterator[tuple[int, float]]:
+        """The number and the similarity of every set that is alike; of one that is the same, only this one.
+
+        Sets of which `known` says so are not measured.
+        """
+        if said in self._numbers:
+            yield self._numbers[said], 1.0
+            return
+        own, seen = frozenset(said), set[int]()
+        for shingle in self._rarest(said):
+            places = self._holding.get(shingle, ())
+            yield from self._measured(own, [place for place in places if place not in seen], known)
+            seen.update(places)
+
+    def _measured(
+        self, own: frozenset[int], places: Sequence[int], known: Callable[[int], bool] | None
+    ) -> Iterator[tuple[int, float]]:
+        for place in places:
+            number, other = self._sets[place]
+            if known is not None and known(number):
+                continue
+            if min(len(own), len(other)) >= self._threshold * max(len(own), len(other)):
+                shared = len(own & other)
+                similarity = shared / (len(own) + len(other) - shared)
+                if similarity >= self._threshold:
+                    yield number, similarity
+
+    def _rarest(self, said: tuple[int, ...]) -> tuple[int, ...]:
+        # a hair below, lest rounding makes a whole number of shared shingles one too many
+        return said[: len(said) - math.ceil(self._threshold * len(said) - 1e-9) + 1]

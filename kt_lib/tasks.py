@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from kt_lib.leakage import request
 from kt_lib.records import Conversation, Part, Record, Task
-from kt_lib.splits import part_of
+from kt_lib.splits import Joined, duplicate_groups, near_duplicates, part_of
 
 SHARES: dict[Part, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
+
+ALIKE = 0.8
+"""Similarity from which two requests are one: below what any leakage check here asks, so that it finds nothing."""
 
 RECORDED = "recorded"
 """Tag of tasks that came with results."""
@@ -26,21 +30,57 @@ class ChatPart(Record):
     """Its part: labels on others than those of `train` teach nothing."""
 
 
-def parts_of_chats(chats: Iterable[Conversation], seed: int | None) -> list[ChatPart]:
+def parts_of_chats(chats: Sequence[Conversation], tasks: Sequence[Task], seed: int | None) -> list[ChatPart]:
     """The part of each conversation, as `own_tasks` decides it; all of the sample's (seed None) are for training."""
-    return [ChatPart(chat=chat.id, part="train" if seed is None else part_of(chat.id, SHARES, seed)) for chat in chats]
+    if seed is None:
+        return [ChatPart(chat=chat.id, part="train") for chat in chats]
+    first = first_of_copies(tasks, chats)
+    return [ChatPart(chat=chat.id, part=part_of(first[chat.id], SHARES, seed)) for chat in chats]
 
 
-def own_tasks(tasks: Iterable[Task], seed: int) -> list[Task]:
+def own_tasks(tasks: Iterable[Task], chats: Sequence[Conversation], seed: int) -> list[Task]:
     """The tasks that can be put to a model, with their parts: all of one conversation or template go to the same part.
 
-    Tasks of recorded results stay out: what worked is known of them, what counts as right is not.
+    So do those of its copies and near copies under other ids, `chats` included, or what is learned from one would be
+    asked of another. Tasks of recorded results stay out: what worked is known of them, what counts as right is not.
     """
+    known = list(tasks)
+    first = first_of_copies(known, chats)
     return [
-        task.model_copy(update={"part": part_of(task.group or task.id, SHARES, seed)})
-        for task in tasks
+        task.model_copy(update={"part": part_of(first[task.group or task.id], SHARES, seed)})
+        for task in known
         if RECORDED not in task.tags
     ]
+
+
+def first_of_copies(tasks: Iterable[Task], chats: Iterable[Conversation]) -> dict[str, str]:
+    """For each conversation or template, the smallest id among those that ask nearly the same; mostly its own.
+
+    Two ask the same where a task of one is `ALIKE` to a task of the other, or all that the user says in one is to all
+    said in the other; so does a chat which begins with what a task asks. A chat that has no copy therefore stays in its
+    part whatever else comes, and so does one that grows.
+    """
+    tasks, chats = list(tasks), list(chats)
+    said = [
+        *((task.group or task.id, request(task.messages)) for task in tasks),
+        *((chat.id, asked[-1]) for chat in chats if (asked := _asked_so_far(chat))),
+    ]
+    begun = [(chat.id, text) for chat in chats for text in _asked_so_far(chat)[:-1]]
+    near = near_duplicates([text for _, text in begun], [request(task.messages) for task in tasks], ALIKE)
+    said += [begun[one.index] for one in near]
+    ids = sorted({name for name, _ in said} | {chat.id for chat in chats})
+    place = {name: number for number, name in enumerate(ids)}
+    joined = Joined(len(ids))
+    for group in duplicate_groups([text for _, text in said], ALIKE):
+        for number in group[1:]:
+            joined.join(place[said[group[0]][0]], place[said[number][0]])
+    return {name: ids[joined.first(number)] for number, name in enumerate(ids)}
+
+
+def _asked_so_far(chat: Conversation) -> list[str]:
+    """What the user has said after each of their messages in the branch that was left open, as leakage compares it."""
+    words = [message.text for message in chat.branch() if message.role == "user"]
+    return ["\n".join(words[: number + 1]) for number in range(len(words))]
 
 
 def by_evidence(tasks: Iterable[Task]) -> dict[str, int]:

@@ -84,12 +84,13 @@ def test_labels_on_conversations_out_of_the_train_part_teach_nothing() -> None:
 
 
 def test_the_part_of_a_chat_is_the_one_its_tasks_have() -> None:
-    chats = [a_chat(REQUEST, answer("a1", "u1", PROSE), name=f"chat {n}") for n in range(60)]
-    tasks = own_tasks(tasks_from_conversations(chats), 3)
-    training = chats_to_learn_from(parts_of_chats(chats, 3))
+    words = [f"Show me the free disk space on node{n} in rack {n}." for n in range(60)]
+    chats = [a_chat(user("u1", text), answer("a1", "u1", PROSE), name=text) for text in words]
+    tasks = own_tasks(tasks_from_conversations(chats), chats, 3)
+    training = chats_to_learn_from(parts_of_chats(chats, tasks, 3))
     assert training == {task.group for task in tasks if task.part == "train"}
     assert 10 < len(training) < 40
-    assert chats_to_learn_from(parts_of_chats(chats, None)) == {chat.id for chat in chats}
+    assert chats_to_learn_from(parts_of_chats(chats, tasks, None)) == {chat.id for chat in chats}
 
 
 def test_a_pair_whose_request_is_an_evaluation_task_is_left_out_although_its_own_chat_is_for_training() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kt_lib.errors import SetupError
 from kt_lib.records import Part
-from kt_lib.splits import near_duplicates, normalised, part_of, shingles
+from kt_lib.splits import Joined, copies, duplicate_groups, near_duplicates, normalised, part_of, shingles
 
 SHARES: dict[Part, float] = {"train": 0.7, "dev": 0.1, "test": 0.2}
 
@@ -69,3 +71,30 @@ def test_what_is_found_is_as_alike_as_is_said(texts: list[str], against: list[st
 def test_every_exact_copy_is_found(texts: list[str]) -> None:
     worded = [number for number, text in enumerate(texts) if normalised(text)]
     assert [one.index for one in near_duplicates(texts, texts, 1.0)] == worded
+
+
+def test_texts_that_hang_together_are_one_group() -> None:
+    words = "show me the free disk space of the mail server and of every folder on it now please".split()
+    first, second, third = " ".join(words), " ".join([*words, "today"]), " ".join([*words, "today", "ok"])
+    assert duplicate_groups([first, "who won", third, second, first.upper()], 0.85) == [(0, 2, 3, 4)]
+    assert near_duplicates([first], [third], 0.85) == []
+
+
+def test_what_is_left_without_the_copies_holds_no_two_alike_and_the_first_stays() -> None:
+    words = "show me the free disk space of the mail server and of every folder on it now please".split()
+    first, second, third = " ".join(words), " ".join([*words, "today"]), " ".join([*words, "today", "ok"])
+    assert [(one.index, one.against) for one in copies([first, second, third, first], 0.85)] == [(1, 0), (3, 0)]
+
+
+@given(st.lists(st.text(alphabet="ab c", max_size=40), max_size=12), st.sampled_from([0.3, 0.5, 0.8, 1.0]))
+def test_groups_are_those_that_comparing_all_with_all_gives(texts: list[str], threshold: float) -> None:
+    said = [shingles(text) for text in texts]
+    joined = Joined(len(texts))
+    for one, other in itertools.combinations(range(len(texts)), 2):
+        union = said[one] | said[other]
+        if said[one] and said[other] and len(said[one] & said[other]) / len(union) >= threshold:
+            joined.join(one, other)
+    assert duplicate_groups(texts, threshold) == [group for group in joined.groups() if len(group) > 1]
+    kept = {number for number, one in enumerate(said) if one} - {one.index for one in copies(texts, threshold)}
+    near = near_duplicates([texts[one] for one in sorted(kept)], [texts[one] for one in sorted(kept)], threshold)
+    assert all(one.index == one.against for one in near)

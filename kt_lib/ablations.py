@@ -8,7 +8,8 @@ from pathlib import Path
 from kt_lib.errors import KtError
 from kt_lib.recipes import SftRecipe
 from kt_lib.records import Adapter, SftRow
-from kt_lib.training import OnStep, train_sft
+from kt_lib.training import train_sft
+from kt_lib.training_steps import OnStep
 
 FOLDER = "ablations"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,13 @@ log = logging.getLogger(__name__)
 IN_ALL = 10
 """Checkpoints written over a training: at most a tenth of it is done twice after a crash."""
 _STATE = "trainer_state.json"
+
+
+def optimiser_steps(recipe: SftRecipe | DpoRecipe, rows: int) -> int:
+    """Optimiser steps that a training takes, where several processes share it each on rows of its own."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    batches = math.ceil(math.ceil(rows / recipe.per_device_train_batch_size) / processes)
+    return math.ceil(batches / recipe.gradient_accumulation_steps) * recipe.num_train_epochs
 
 
 class Checkpoints:
@@ -55,7 +63,7 @@ class Checkpoints:
         """What the engine is told of saving."""
         if not self._kept:
             return {"save_strategy": "no"}
-        steps = math.ceil(rows / recipe.per_device_train_batch_size) * recipe.num_train_epochs
+        steps = optimiser_steps(recipe, rows)
         return {"save_strategy": "steps", "save_steps": max(1, steps // IN_ALL), "save_total_limit": 2}
 
     def newest(self) -> Path | None:
@@ -66,7 +74,7 @@ class Checkpoints:
                 step = json.loads((path / _STATE).read_bytes())["global_step"]
             except (OSError, ValueError, KeyError):
                 log.warning("%s is not whole and is left out", path.name)
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
                 continue
             log.info("going on from step %d", step)
             return path

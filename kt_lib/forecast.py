@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
@@ -10,9 +9,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from kt_lib.columns import dpo_columns, sft_columns
+from kt_lib.checkpoints import optimiser_steps
+from kt_lib.columns import pair_lengths, sft_tokens
+from kt_lib.engines import engine
+from kt_lib.memory import Estimate, estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import PreferencePair, Record, SftRow
 from kt_lib.training import train_dpo, train_sft
@@ -39,6 +41,8 @@ class Forecast(Record):
     """Optimiser steps."""
     seconds: float
     """Estimated seconds, from a few rows really trained on; loading and imports not counted."""
+    memory: Estimate
+    """Memory at the peak, reckoned from the base's configuration."""
 
 
 def forecast(
@@ -54,20 +58,20 @@ def forecast(
     """
     with quiet():
         tokenizer = load_tokenizer(base)
-        lengths = [_length(tokenizer, one, "completion") for one in map(sft_columns, rows)]
-        each = [[_length(tokenizer, one, side) for side in ("chosen", "rejected")] for one in map(dpo_columns, pairs)]
+        sizes = [len(one.input_ids) for one in sft_tokens(rows, tokenizer)]
+        sides = pair_lengths(pairs, tokenizer)
     with tempfile.TemporaryDirectory() as scratch:
-        few = _spread(rows, lengths, sft)
-        once = sft.model_copy(update={"num_train_epochs": 1})
+        few = _spread(rows, sizes, sft)
         pace = _Pace()
-        train_sft(base, few, Path(scratch) / "sft", once, pace)
-        found = [_forecast("sft", lengths, sft, pace, max(lengths))]
+        train_sft(base, few, Path(scratch) / "sft", sft.model_copy(update={"num_train_epochs": 1}), pace)
+        found = [_forecast(base, "sft", sizes, sft, pace, max(sizes))]
         if dpo and pairs:
-            some = _spread(pairs, [sum(sides) for sides in each], dpo)
+            both = [sum(pair) for pair in sides]
+            some = _spread(pairs, both, dpo)
             shorter = dpo.model_copy(update={"num_train_epochs": 1})
             pace = _Pace()
             train_dpo(base, Path(scratch) / "sft", some, Path(scratch) / "dpo", shorter, pace)
-            found.append(_forecast("dpo", [sum(sides) for sides in each], dpo, pace, max(map(max, each))))
+            found.append(_forecast(base, "dpo", both, dpo, pace, max(map(max, sides))))
     return found
 
 
@@ -85,22 +89,32 @@ class _Pace:
         return median(end - begin for begin, end in later or [first])
 
 
-def _forecast(name: str, lengths: Sequence[int], recipe: SftRecipe | DpoRecipe, pace: _Pace, longest: int) -> Forecast:
-    tokens = sum(lengths) * recipe.num_train_epochs
-    steps = math.ceil(len(lengths) / recipe.per_device_train_batch_size) * recipe.num_train_epochs
-    seconds = round(steps * pace.seconds(), 1)
-    return Forecast(name=name, rows=len(lengths), tokens=tokens, longest=longest, steps=steps, seconds=seconds)
+def _forecast(
+    base: Path, name: str, sizes: Sequence[int], recipe: SftRecipe | DpoRecipe, pace: _Pace, longest: int
+) -> Forecast:
+    steps = optimiser_steps(recipe, _at_once(sizes, recipe))
+    return Forecast(
+        name=name,
+        rows=len(sizes),
+        tokens=sum(sizes) * recipe.num_train_epochs,
+        longest=longest,
+        steps=steps,
+        seconds=round(steps * pace.seconds(), 1),
+        memory=estimate(base, recipe, longest, engine(recipe)),
+    )
 
 
-def _length(tokenizer: Any, columns: dict[str, Any], answer: str) -> int:
-    """Tokens of a prompt with one answer, as the trainer sees them."""
-    tools = json.loads(columns["tools"]) if columns["tools"] else None
-    text = tokenizer.apply_chat_template([*columns["prompt"], *columns[answer]], tools=tools, tokenize=False)
-    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+def _at_once(sizes: Sequence[int], recipe: SftRecipe | DpoRecipe) -> int:
+    """Rows as the trainer counts them: packed, as many as fill the same length."""
+    if isinstance(recipe, SftRecipe) and recipe.packing and recipe.max_length:
+        return math.ceil(sum(sizes) / recipe.max_length)
+    return len(sizes)
 
 
 def _spread(rows: Sequence[Row], lengths: Sequence[int], recipe: SftRecipe | DpoRecipe) -> list[Row]:
     """Rows for a few batches, from the shortest to the longest."""
     order = sorted(range(len(rows)), key=lambda at: lengths[at])
-    wanted = min(len(rows), BATCHES * recipe.per_device_train_batch_size)
+    step = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
+    packed = len(rows) / _at_once(lengths, recipe)
+    wanted = min(len(rows), math.ceil(BATCHES * step * packed))
     return [rows[order[at * len(rows) // wanted]] for at in range(wanted)]

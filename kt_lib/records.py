@@ -536,6 +536,10 @@ class Adapter(Record):
     """Tokens trained on."""
     losses: tuple[tuple[int, float], ...] = ()
     """(step, loss)."""
+    engine: str = ""
+    """The libraries that trained: trl+peft, unsloth."""
+    peak_mb: float = 0.0
+    """Most memory that training held, beyond what the process held before."""
 
 
 class Rate(Record):

@@ -121,7 +121,7 @@ def lengths(rows: Sequence[SftRow] | Sequence[PreferencePair], base: Path) -> li
     return [len(one.input_ids) for one in sft_tokens([row for row in rows if isinstance(row, SftRow)], tokenizer)]
 
 
-# --- before ------------------------------------------------------------------------------------------------------------
+# --- before ----------------------------------------------------------------------------------------------------------
 
 
 class _Plan(NamedTuple):
@@ -193,7 +193,7 @@ def _learned(tokens: Sequence[Tokens]) -> str:
     return f"{answers:,} answers; {missed:,} more stand otherwise once the conversation went on, and are left out"
 
 
-# --- after -------------------------------------------------------------------------------------------------------------
+# --- after -----------------------------------------------------------------------------------------------------------
 
 
 def _save(

@@ -1,31 +1,19 @@
-"""Which way training goes on this machine, and a model opened that way.
+"""Which way training goes on this machine, and why.
 
 Unsloth on an NVIDIA GPU; TRL and PEFT elsewhere, with bitsandbytes where a recipe asks for four bits.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import importlib.util
-import io
-import json
-import logging
-import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
-from kt_lib.errors import ArtifactError, KtError, MissingPackage
+from kt_lib.errors import MissingPackage
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Record
 from kt_lib.settings import Settings
-from kt_lib.weights import import_peft, load, put_adapter, quiet, weights_digest
-
-log = logging.getLogger(__name__)
 
 Number = Literal["float32", "float16", "bfloat16"]
 
@@ -156,55 +144,6 @@ def _why(there: Ground, by_unsloth: bool) -> str:
     return "no NVIDIA GPU is there, and Unsloth needs one"
 
 
-@contextlib.contextmanager
-def started(way: Engine) -> Iterator[None]:
-    """The engine's libraries, imported in the order that they need, without noise or network."""
-    if way.name == "unsloth":
-        with _told():
-            _import_unsloth()
-    if way.precision == "nf4":
-        # It tells every process on a CPU that a faster kernel could be downloaded.
-        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-        importlib.import_module("bitsandbytes")
-    with quiet(way.threads, training=True):
-        if way.precision == "nf4":
-            _refuse_without_bitsandbytes()
-        yield
-
-
-def _import_unsloth() -> None:
-    """Unsloth, which would download a file as a sign of life, and leave a folder of its code where it is started."""
-    if "unsloth" in sys.modules:
-        return
-    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(Path(tempfile.gettempdir()) / f"kt-unsloth-{os.getuid()}"))
-    importlib.import_module("unsloth")
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What Unsloth prints goes to the log: a notebook shows what its reader needs."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said):
-            yield
-    finally:
-        for line in filter(None, map(str.strip, said.getvalue().splitlines())):
-            log.info("%s", line)
-
-
-def _refuse_without_bitsandbytes() -> None:
-    from peft.import_utils import is_bnb_4bit_available
-
-    if not is_bnb_4bit_available():
-        raise KtError(
-            "PEFT came into this process without bitsandbytes, and it remembers that: train in four bits in a new"
-            " process (restart the kernel)"
-        )
-
-
 def options(way: Engine, recipe: SftRecipe | DpoRecipe) -> dict[str, Any]:
     """What the trainers are told of the machine; it goes before what the recipe says.
 
@@ -225,116 +164,3 @@ def options(way: Engine, recipe: SftRecipe | DpoRecipe) -> dict[str, Any]:
         # crosses from one to the next, and cut what is long. Rows in tokens pass it by, and lie end to end instead.
         told |= {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False, "padding_free": recipe.packing}
     return told
-
-
-def open_for_training(base: Path, adapter_in: Path | None, recipe: SftRecipe | DpoRecipe, way: Engine) -> Any:
-    """The base with a LoRA adapter that can be trained on it: a new one, or `adapter_in` to go on from.
-
-    A PEFT model by either engine; the trainers get it without `peft_config` and `ref_model`. Call within `started`.
-    """
-    weights_digest(base)
-    if way.name == "unsloth":
-        with _told():
-            return _by_unsloth(base, adapter_in, recipe, way)
-    model = load(base, dtype=_held(way), **_in_four_bits(way))
-    if way.precision == "nf4":
-        model = _ready_for_four_bits(model, way)
-    if adapter_in is not None:
-        return put_adapter(model, base, adapter_in, trainable=True)
-    peft = import_peft()
-    return peft.get_peft_model(model, peft.LoraConfig(**_shape(recipe), task_type="CAUSAL_LM"))
-
-
-def _shape(recipe: SftRecipe | DpoRecipe) -> dict[str, Any]:
-    modules = recipe.lora.target_modules
-    return recipe.lora.model_dump() | {"target_modules": modules if isinstance(modules, str) else list(modules)}
-
-
-def _held(way: Engine) -> str:
-    return way.compute if way.precision == "nf4" else way.precision
-
-
-# --- four bits -------------------------------------------------------------------------------------------------------
-
-
-def _in_four_bits(way: Engine) -> dict[str, Any]:
-    if way.precision != "nf4":
-        return {}
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    config = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, way.compute),
-    )
-    if way.device == "cpu":
-        return {"quantization_config": config, "device_map": "cpu"}
-    from accelerate import PartialState
-
-    # Quantised weights cannot be moved afterwards: each process of several loads onto its own GPU.
-    return {"quantization_config": config, "device_map": {"": PartialState().local_process_index}}
-
-
-def _ready_for_four_bits(model: Any, way: Engine) -> Any:
-    for layer in model.modules():
-        # On a CPU with AVX512 in bfloat16 the first forward pass in eval mode repacks a layer's weights for good, and
-        # nothing can be learned through them any more.
-        if hasattr(layer, "support_avx512bf16_for_cpu"):
-            layer.support_avx512bf16_for_cpu = False
-    return import_peft().prepare_model_for_kbit_training(
-        model,
-        use_gradient_checkpointing=way.device == "cuda",
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-    )
-
-
-# --- unsloth ---------------------------------------------------------------------------------------------------------
-
-
-def _by_unsloth(base: Path, adapter_in: Path | None, recipe: SftRecipe | DpoRecipe, way: Engine) -> Any:
-    from transformers import AutoConfig
-    from unsloth import FastLanguageModel
-
-    # Longer rows are refused by name before training; a smaller number here would cut them without a word.
-    longest = AutoConfig.from_pretrained(base, local_files_only=True).max_position_embeddings
-    named = _naming_its_base(adapter_in, base) if adapter_in else contextlib.nullcontext(base)
-    with named as folder:
-        model, _ = FastLanguageModel.from_pretrained(
-            model_name=str(folder),
-            max_seq_length=longest,
-            dtype=way.compute,
-            load_in_4bit=way.precision == "nf4",
-            load_in_16bit=way.precision != "nf4",
-            use_gradient_checkpointing="unsloth" if way.device == "cuda" else False,
-            use_exact_model_name=True,
-            fix_tokenizer=False,
-            local_files_only=True,
-            random_state=recipe.seed,
-        )
-    if adapter_in is not None:
-        model.peft_config["default"].base_model_name_or_path = str(base)
-        return model
-    return FastLanguageModel.get_peft_model(
-        model,
-        **_shape(recipe),
-        bias="none",
-        use_gradient_checkpointing="unsloth" if way.device == "cuda" else False,
-        random_state=recipe.seed,
-    )
-
-
-@contextlib.contextmanager
-def _naming_its_base(adapter: Path, base: Path) -> Iterator[Path]:
-    """A copy of the adapter that names where its base lies: Unsloth loads the two together, by that name."""
-    with tempfile.TemporaryDirectory(prefix="kt-adapter-") as folder:
-        copy = Path(folder) / "adapter"
-        shutil.copytree(adapter, copy)
-        file = copy / "adapter_config.json"
-        try:
-            config = json.loads(file.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{adapter} holds no adapter that can be read ({error}): train it again") from error
-        file.write_text(json.dumps(config | {"base_model_name_or_path": str(base.resolve())}), encoding="utf-8")
-        yield copy

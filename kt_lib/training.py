@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from kt_lib.checkpoints import Checkpoints
 from kt_lib.columns import Tokens, by_length, dpo_columns, pair_lengths, sft_columns, sft_tokens
-from kt_lib.engines import Engine, engine, open_for_training, started
+from kt_lib.engines import Engine, engine
 from kt_lib.engines import options as engine_options
 from kt_lib.errors import KtError
 from kt_lib.memory import Estimate, PeakMemory, check_room, estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Adapter, PreferencePair, SftRow
+from kt_lib.trainable import open_for_training, started
 from kt_lib.training_steps import OnStep, Trained, memory_told, run
 from kt_lib.weights import load_tokenizer, quiet, weights_digest
 

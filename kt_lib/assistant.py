@@ -111,11 +111,18 @@ def _correct(attempt: Attempt, task: Task) -> bool | None:
     return None if attempt.outcome == "unverified" else attempt.outcome == "correct"
 
 
-def _in_voice(attempt: Attempt, task: Task) -> bool | None:
-    answer, user = without_thoughts(attempt.output), persona_of(task)
+def plain_answer(attempt: Attempt) -> str | None:
+    """What an attempt says in words; None where it is a call, malformed, empty, or failed to run."""
     # In chat the calls were read from the prose, so that the prose is still the answer.
     called = attempt.mode == "agent" and attempt.calls
-    if not answer or called or attempt.outcome == "malformed" or user is None:
+    if called or attempt.outcome in ("malformed", "error"):
+        return None
+    return without_thoughts(attempt.output) or None
+
+
+def _in_voice(attempt: Attempt, task: Task) -> bool | None:
+    answer, user = plain_answer(attempt), persona_of(task)
+    if answer is None or user is None:
         return None
     asked = next((message.content for message in reversed(task.messages) if message.role == "user"), "")
     return not broken_rules(answer, user, asked)

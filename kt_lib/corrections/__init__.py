@@ -1,0 +1,1 @@
+"""The eight documented error patterns as data: many variations of each, the right answer and the wrong one checked."""

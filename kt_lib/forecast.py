@@ -17,8 +17,9 @@ from kt_lib.engines import engine
 from kt_lib.memory import Estimate, estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import PreferencePair, Record, SftRow
+from kt_lib.trainable import started
 from kt_lib.training import train_dpo, train_sft
-from kt_lib.weights import load_tokenizer, quiet
+from kt_lib.weights import load_tokenizer
 
 Row = TypeVar("Row", SftRow, PreferencePair)
 
@@ -56,7 +57,8 @@ def forecast(
 
     A few rows of every length are trained on and the result is thrown away. Errors as of `train_sft`.
     """
-    with quiet():
+    # As for the training itself: Unsloth must come into the process before transformers does.
+    with started(engine(sft)):
         tokenizer = load_tokenizer(base)
         sizes = [len(one.input_ids) for one in sft_tokens(rows, tokenizer)]
         sides = pair_lengths(pairs, tokenizer)

@@ -48,7 +48,7 @@ def examine(workspace: Workspace) -> list[Check]:
         _embedded(),
         _ollama(),
         _openai(),
-        _gpu(),
+        _training(),
     ]
 
 
@@ -168,7 +168,24 @@ def _without_secrets(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//", url)
 
 
-def _gpu() -> Check:
-    if shutil.which("nvidia-smi") and os.path.exists("/dev/nvidiactl"):
-        return Check(name="gpu", status="ok", found="NVIDIA", needed=False)
-    return Check(name="gpu", status="missing", found="none: training runs on the CPU", needed=False)
+def _training() -> Check:
+    """Which engine would train here, and why."""
+    from kt_lib.engines import engine, ground
+    from kt_lib.recipes import recipe
+
+    try:
+        there = ground()
+        way = engine(recipe("embedded").sft, there)
+    except KtError as error:
+        return Check(
+            name="training", status="missing", found=str(error), needed=False, remedy="pip install -e '.[train]'"
+        )
+    if not there.gpu and shutil.which("nvidia-smi") and os.path.exists("/dev/nvidiactl"):
+        return Check(
+            name="training",
+            status="wrong",
+            found=f"an NVIDIA GPU is there, and torch {importlib.metadata.version('torch')} does not see it",
+            needed=False,
+            remedy="install torch's build for CUDA and a driver that fits it: python -m torch.utils.collect_env",
+        )
+    return Check(name="training", status="ok", found=way.reason, needed=False)

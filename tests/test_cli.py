@@ -128,6 +128,8 @@ def test_doctor_says_of_each_thing_how_it_is_and_what_to_do(root):
     assert checks["ollama"]["status"] == "unreachable"
     assert "OLLAMA_HOST" in checks["ollama"]["remedy"]
     assert checks["runbook"]["status"] == "ok"
+    assert checks["training"]["found"].startswith(("TRL and PEFT on ", "Unsloth "))
+    assert ": " in checks["training"]["found"], "and why"
     assert ran.returncode == 1
     assert all(check["remedy"] for check in checks.values() if check["needed"] and check["status"] != "ok")
 

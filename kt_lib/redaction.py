@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kt_lib.records import ChatMessage, ToolCall, ToolSpec
 from kt_lib.secret_patterns import find_secrets
 
 PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|KEY|TOKEN|PASSWORD|PRIVATE_KEY)_[0-9]+>")
@@ -67,6 +68,20 @@ class Redaction:
         if isinstance(value, list | tuple):
             return [self.redact_json(one, keys=keys) for one in value]
         return value
+
+    def redact_message(self, message: ChatMessage) -> ChatMessage:
+        """A message with its text and the arguments of its calls redacted."""
+        calls = tuple(
+            ToolCall(name=call.name, arguments=self.redact_json(call.arguments, keys=True), id=call.id)
+            for call in message.tool_calls
+        )
+        return message.model_copy(update={"content": self.redact(message.content), "tool_calls": calls})
+
+    def redact_tool(self, tool: ToolSpec) -> ToolSpec:
+        """A tool with its description and the texts of its schema redacted."""
+        return ToolSpec(
+            name=tool.name, description=self.redact(tool.description), parameters=self.redact_json(tool.parameters)
+        )
 
     def restore(self, text: str) -> str:
         """`text` with the originals back in place of this redaction's own placeholders.

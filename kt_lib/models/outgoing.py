@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kt_lib.records import ChatMessage, Completion, Request, ToolCall, ToolSpec
+from kt_lib.records import Completion, Request
 from kt_lib.redaction import Redaction
 
 
@@ -16,28 +16,12 @@ def redacted(request: Request) -> tuple[Request, Redaction]:
     """
     redaction = Redaction(json.dumps(request.model_dump()))
     sent = Request(
-        messages=tuple(_message(message, redaction) for message in request.messages),
-        tools=tuple(_tool(tool, redaction) for tool in request.tools),
+        messages=tuple(map(redaction.redact_message, request.messages)),
+        tools=tuple(map(redaction.redact_tool, request.tools)),
         output_schema=redaction.redact_json(request.output_schema),
         decoding=request.decoding,
     )
     return sent, redaction
-
-
-def _message(message: ChatMessage, redaction: Redaction) -> ChatMessage:
-    calls = tuple(
-        ToolCall(name=call.name, arguments=redaction.redact_json(call.arguments, keys=True), id=call.id)
-        for call in message.tool_calls
-    )
-    return message.model_copy(update={"content": redaction.redact(message.content), "tool_calls": calls})
-
-
-def _tool(tool: ToolSpec, redaction: Redaction) -> ToolSpec:
-    return ToolSpec(
-        name=tool.name,
-        description=redaction.redact(tool.description),
-        parameters=redaction.redact_json(tool.parameters),
-    )
 
 
 def restored(completion: Completion, redaction: Redaction) -> Completion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from kt_lib.sources.openwebui_details import result_part
 
 APIS, DIALOGUES = "apis", "dialogues"
 """STAR's folders: the schemas stand beside the dialogues."""
+_EQUALS = re.compile(r"api\.is_equal_to\((.*)\)", re.DOTALL)
 _KINDS = {"Integer": "integer", "Float": "number", "Boolean": "boolean"}
 
 
@@ -94,11 +96,15 @@ def _call(event: dict[str, Any]) -> Turn:
 
 
 def _value(written: Any) -> JsonValue:
-    """A constraint's value: a literal in quotes, a number, a truth value, or a condition kept as its words."""
+    """A constraint's value: a literal in quotes, a number, a truth value, or a condition kept as its words.
+
+    The condition that it equals a literal is this literal.
+    """
     if not isinstance(written, str):
         return json_value(written)
+    equals = _EQUALS.fullmatch(written.strip())
     try:
-        value = ast.literal_eval(written.strip())
+        value = ast.literal_eval(equals[1] if equals else written.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return written
     return value.strip() if isinstance(value, str) else json_value(value)

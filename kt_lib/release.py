@@ -11,10 +11,12 @@ from typing import Any
 from kt_lib.artifacts import write_whole
 from kt_lib.errors import ArtifactError, NoLocalWeights
 from kt_lib.ledger import Championship, Ledger, open_ledger
+from kt_lib.model_card import Making, model_card
+from kt_lib.modelfile import MODELFILE, modelfile
 from kt_lib.models.interface import Model
 from kt_lib.models.opening import open_model
-from kt_lib.records import ModelVersion, Rate, Request
-from kt_lib.versions import let_through, lineage
+from kt_lib.records import ModelVersion, Request
+from kt_lib.versions import let_through
 from kt_lib.weights import load, load_tokenizer, model_digest, quiet, weights_digest
 
 log = logging.getLogger(__name__)
@@ -136,21 +138,27 @@ def _fresh(folder: Path, make: bool = True) -> Path:
     return folder
 
 
-def place(state: Path, merged: Path, version: ModelVersion, notes: Sequence[str] = ()) -> Path:
-    """Puts merged weights with the version's card into `state`, whole or not at all; returns the folder.
+def place(
+    state: Path, merged: Path, version: ModelVersion, notes: Sequence[str] = (), made: Making | None = None
+) -> Path:
+    """Puts merged weights with the version's card and Modelfile into `state`, whole or not at all; returns the folder.
 
-    ArtifactError when `merged` is not what the version's digest says. `notes` stand on the card.
+    ArtifactError when `merged` is not what the version's digest says. `notes` and how it was `made` stand on the card.
     """
     if model_digest(merged) != version.digest:
         raise ArtifactError(f"{merged} is not what version {version.version} was made of: run 10_release again")
     folder = state / version.folder
+    told = modelfile(merged)
+    beside = {CARD: model_card(version, notes, made, told), MODELFILE: told}
     if _holds(folder, version.digest):
-        # People may be using it: only its card is renewed, in one stroke.
-        write_whole(folder / CARD, card(version, notes))
+        # People may be using it: only what stands beside the weights is renewed, each file in one stroke.
+        for name, text in beside.items():
+            write_whole(folder / name, text)
         return folder
     making = _fresh(folder.parent / f"{_MAKING}{folder.name}", make=False)
     shutil.copytree(merged, making)
-    (making / CARD).write_text(card(version, notes), encoding="utf-8")
+    for name, text in beside.items():
+        (making / name).write_text(text, encoding="utf-8")
     making.rename(_fresh(folder, make=False))
     return folder
 
@@ -215,45 +223,3 @@ def export(version: ModelVersion, state: Path, to: Path) -> Path:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return to
-
-
-# --- the card --------------------------------------------------------------------------------------------------------
-
-
-def card(version: ModelVersion, notes: Sequence[str] = ()) -> str:
-    """The model card in Markdown: scores with intervals, the gate's verdicts, lineage, how it was made and checked."""
-    lines = [
-        "---",
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        "---",
-        f"# Version {version.version}",
-    ]
-    lines += ["", f"Released because: {version.reason}.", "", "## Scores", ""]
-    lines += ["| variant | mode | suite | metric | rate | 95% | n |", "|---|---|---|---|---|---|---|"]
-    lines += [
-        f"| {one.variant} | {one.mode} | {one.suite} | {one.metric} | {_rate(one.rate)} | {one.rate.n} |"
-        for one in version.scores
-    ]
-    lines += ["", "## The gate", ""]
-    lines += [
-        "| suite | verdict | passed | difference (95%) | n | discordance | power |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {one.suite} | {one.verdict} | {'yes' if one.passed else 'no'} | {100 * one.table.difference:+.1f}"
-        f" ({100 * one.table.low:+.1f} to {100 * one.table.high:+.1f}) points | {one.table.n} | {one.discordance:.2f}"
-        f" | {one.power:.0%} |"
-        for one in version.verdicts
-    ]
-    lines += ["", "## How it was made", ""]
-    lines += [f"- {what}: {which}" for what, which in lineage(version)]
-    lines += ["- LoRA by TRL and PEFT, merged in float32, reloaded and asked again before it counted"]
-    lines += ["", "## Known", "", *(f"- {note}" for note in notes)] if notes else []
-    return "\n".join(lines) + "\n"
-
-
-def _rate(rate: Rate) -> str:
-    if rate.value is None or rate.low is None or rate.high is None:
-        return "not measured | "
-    return f"{rate.value:.1%} | {rate.low:.1%} to {rate.high:.1%}"

@@ -106,6 +106,8 @@ def test_a_version_stands_on_its_shelf_with_a_card(made: dict[str, Path], tmp_pa
     for words in ("90.0% | 82.6% to 94.5% | 100", "| target | better | yes |", "sha256:data", "on purpose"):
         assert words in card
     assert str(tmp_path) not in card
+    assert "FROM ." in (folder / "Modelfile").read_text()
+    assert "<|assistant|>{{ .Content }}<|end|>" in (folder / "Modelfile").read_text()
     weights = (folder / "model.safetensors").stat()
     assert place(tmp_path, made["merged"], version) == folder
     assert (folder / "model.safetensors").stat() == weights, "weights in use are not touched, only the card is renewed"

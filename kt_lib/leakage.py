@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from kt_lib.calls.writing import write_calls
 from kt_lib.errors import LeakageError
 from kt_lib.records import ChatMessage, Example, PreferencePair, Record, SftRow, Task
 from kt_lib.splits import near_duplicates, normalised
@@ -109,7 +110,7 @@ def shared_names(tasks: Sequence[Task], texts: dict[str, str]) -> list[Leak]:
         for name in task.entities:
             if name not in everything:
                 continue
-            whole = re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])")
+            whole = as_whole_word(name)
             where = next((place for place, text in texts.items() if whole.search(text)), None)
             if where:
                 found.append(Leak(task_id=task.id, kind="entity", row=where, detail=f"the name {name!r}"))
@@ -127,10 +128,15 @@ def same_words(tasks: Sequence[Task], learned: Sequence[Learned], names: Mapping
     return found
 
 
+def as_whole_word(name: str) -> re.Pattern[str]:
+    """Finds a name where it is no part of a longer one."""
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])")
+
+
 def masked(text: str, names: Sequence[str]) -> str:
     """A request without what may change in it: the names in it and every number."""
     for name in sorted(names, key=len, reverse=True):
-        text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "_name_", text)
+        text = as_whole_word(name).sub("_name_", text)
     return normalised(re.sub(r"\d+", "0", text))
 
 
@@ -159,5 +165,8 @@ def request(messages: Sequence[ChatMessage]) -> str:
 
 
 def said(messages: Sequence[ChatMessage]) -> str:
-    """Everything in a conversation but its system prompt."""
-    return "\n".join(message.content for message in messages if message.role != "system")
+    """Everything in a conversation but its system prompt, calls as they are written."""
+    told = [message for message in messages if message.role != "system"]
+    return "\n".join(
+        text for one in told for text in (one.content, write_calls(one.tool_calls) if one.tool_calls else "") if text
+    )

@@ -1,0 +1,88 @@
+"""Rows and pairs without copies of one another, and without whatever is near an evaluation task."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from kt_lib.leakage import Learned, as_whole_word, masked, request, said, texts_of
+from kt_lib.records import PreferencePair, SftRow, Task
+from kt_lib.splits import copies, near_duplicates, normalised
+
+AnyRow = TypeVar("AnyRow", SftRow, PreferencePair)
+_ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
+
+
+def without_copies(rows: Sequence[AnyRow], threshold: float) -> tuple[list[AnyRow], dict[str, int]]:
+    """The rows without those that are, or nearly are, an earlier one, and how many these are, by reason.
+
+    The first of several stays, so the order of sources decides. Compared is everything said and called, without the
+    system prompt; near is a Jaccard similarity of at least `threshold` over three-word shingles, measured exactly.
+    Rows without a word are copies where they are equal.
+    """
+    texts = [_all_of(row) for row in rows]
+    first: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        first.setdefault(normalised(text), number)
+    same = {number: first[normalised(text)] for number, text in enumerate(texts) if first[normalised(text)] != number}
+    others = [number for number in range(len(rows)) if number not in same]
+    near = {others[one.index]: others[one.against] for one in copies([texts[at] for at in others], threshold)}
+    left_out = Counter(f"the same as a row of `{rows[of].source}`" for of in same.values())
+    left_out.update(f"nearly a row of `{rows[of].source}`" for of in near.values())
+    kept = [row for number, row in enumerate(rows) if number not in same and number not in near]
+    return kept, dict(left_out.most_common())
+
+
+def _all_of(row: SftRow | PreferencePair) -> str:
+    if isinstance(row, SftRow):
+        return said(row.messages)
+    return "\n".join((said(row.prompt), row.chosen, row.rejected))
+
+
+def without_near(
+    rows: Sequence[AnyRow], tasks: Iterable[Task], threshold: float
+) -> tuple[list[AnyRow], dict[str, int]]:
+    """The rows of which `measure_leakage` finds nothing in the dev and test tasks, and how many others, by reason."""
+    known = list(tasks)
+    held = [task for task in known if task.part != "train"]
+    learned = texts_of([row for row in rows if isinstance(row, SftRow)], [], [])
+    learned += texts_of([], [row for row in rows if isinstance(row, PreferencePair)], [])
+    reasons: dict[int, str] = {}
+    for number in _alike(learned, held, threshold):
+        reasons[number] = "asks what an evaluation task asks, or nearly"
+    for number in _same_words(learned, held, {task.id: task.entities for task in known}):
+        reasons[number] = "asks what an evaluation task asks with other names and numbers"
+    for number in _named(learned, {name for task in held for name in task.entities}):
+        reasons[number] = "names what only evaluation tasks name"
+    kept = [row for number, row in enumerate(rows) if number not in reasons]
+    return kept, dict(Counter(reasons.values()).most_common())
+
+
+def _alike(learned: Sequence[Learned], held: Sequence[Task], threshold: float) -> set[int]:
+    requests = [request(task.messages) for task in held]
+    exact = {normalised(text) for text in requests}
+    same = {number for number, text in enumerate(learned) if normalised(text.asked) in exact}
+    return same | {near.index for near in near_duplicates([text.asked for text in learned], requests, threshold)}
+
+
+def _same_words(learned: Sequence[Learned], held: Sequence[Task], names: Mapping[str, Sequence[str]]) -> set[int]:
+    wanted = {masked(request(task.messages), task.entities) for task in held if task.novelty}
+    if not wanted:
+        return set()
+    return {at for at, text in enumerate(learned) if masked(text.asked, names.get(text.task_id, ())) in wanted}
+
+
+def _named(learned: Sequence[Learned], names: Collection[str]) -> set[int]:
+    """The texts in which a name stands as a whole word; looked up by the first run of letters and digits in it."""
+    by_run: dict[str, list[re.Pattern[str]]] = {}
+    for name in names:
+        begun = _ALPHANUMERIC.search(name)
+        by_run.setdefault(begun[0] if begun else "", []).append(as_whole_word(name))
+    found = set()
+    for number, text in enumerate(learned):
+        runs = by_run.keys() & {"", *_ALPHANUMERIC.findall(text.said)}
+        if any(whole.search(text.said) for run in runs for whole in by_run[run]):
+            found.add(number)
+    return found

@@ -1,0 +1,73 @@
+"""What may be learned and what may be shared, by licence and by the people's word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kt_lib.permissions import enforce, permitted
+from kt_lib.records import ChatMessage, PreferencePair, SftRow
+
+
+def row(licence: str | None = "MIT", consent: bool | None = None, source: str = "toucan") -> SftRow:
+    said = (ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Hello!"))
+    about: dict[str, Any] = {"kind": "conversation", "task_id": "c", "basis": "as recorded"}
+    return SftRow(messages=said, source=source, licence=licence, consent=consent, **about)
+
+
+def test_what_people_did_not_agree_to_is_neither_learned_nor_shared_whoever_allows_it() -> None:
+    for purpose in ("train", "share"):
+        assert permitted(row(consent=False), purpose, allow=["toucan", "MIT"]) == "the people in it did not agree"
+
+
+def test_everything_else_may_be_learned_on_this_machine() -> None:
+    for licence in (None, "MIT", "CC-BY-NC-4.0", "Private, do not copy"):
+        assert permitted(row(licence), "train") is None
+
+
+@pytest.mark.parametrize(
+    "licence", ["MIT", "apache-2.0", "CC-BY-4.0", "CC BY 4.0", "cc-by-sa-4.0", "MIT OR CC-BY-NC-4.0", "BSD-3-Clause"]
+)
+def test_a_licence_that_permits_it_is_enough_to_share_a_public_set(licence: str) -> None:
+    assert permitted(row(licence), "share") is None
+
+
+@pytest.mark.parametrize(
+    ("licence", "why"),
+    [
+        (None, "no licence is stated"),
+        ("CC-BY-NC-4.0", "CC-BY-NC-4.0 forbids commercial use"),
+        ("cc-by-nd-4.0", "CC-BY-ND-4.0 forbids what is derived from it"),
+        ("MIT AND CC-BY-NC-SA-3.0", "CC-BY-NC-SA-3.0 forbids commercial use"),
+        ("BUSL-1.1", "BUSL-1.1 is not known to permit sharing"),
+        ("All rights reserved", "'All rights reserved' is no licence by its SPDX name"),
+        ("unknown", "'unknown' is no licence by its SPDX name"),
+    ],
+)
+def test_nothing_is_shared_whose_licence_does_not_say_so_unless_somebody_answers_for_it(
+    licence: str | None, why: str
+) -> None:
+    assert permitted(row(licence), "share") == why
+    assert permitted(row(licence), "share", allow=["toucan"]) is None
+    assert licence is None or permitted(row(licence), "share", allow=[licence]) is None
+
+
+def test_peoples_own_chats_are_shared_only_where_they_agreed_whatever_the_licence() -> None:
+    assert permitted(row("MIT", source="own"), "share") == "nobody says that the people in it agreed"
+    assert permitted(row("MIT", consent=True, source="own"), "share") is None
+    assert permitted(row(source="team chats"), "share", people=["team chats"]) is not None
+
+
+def test_what_is_left_out_is_counted_by_reason() -> None:
+    rows = [row(), row(None), row(None), row(consent=False)]
+    kept, left_out = enforce(rows, "share")
+    assert kept == rows[:1]
+    assert left_out == {"no licence is stated": 2, "the people in it did not agree": 1}
+
+
+def test_pairs_are_held_to_the_same() -> None:
+    pair = PreferencePair(
+        prompt=row().messages[:1], chosen="a", rejected="b", task_id="t", basis="x", evidence="y", consent=False
+    )
+    assert enforce([pair], "train") == ([], {"the people in it did not agree": 1})

@@ -37,6 +37,8 @@ class Correction(Record):
     """What stands in the conversation and must stand in the right answer."""
     counts: str = ""
     """For a count: the pattern whose matches in the last result of `list_agents` are counted."""
+    different: bool = False
+    """For a count: whether only different matches count."""
     bullets: int = 0
     """For a plan: how many bullets the right answer has."""
 
@@ -86,7 +88,8 @@ def _fault(made: Correction) -> str | None:
 
 def _counts_rightly(made: Correction, text: str) -> bool:
     listed = next((turn.content for turn in reversed(made.task.messages) if turn.name == "list_agents"), "")
-    counted = len(re.findall(made.counts, listed))
+    found = re.findall(made.counts, listed)
+    counted = len(set(found)) if made.different else len(found)
     number = _NUMBER.search(_CODE.sub("", text))
     names = set(_CODE.findall(text))
     return number is not None and _value(number[1]) == counted and (not names or len(names) == counted)

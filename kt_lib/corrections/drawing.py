@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, TypeVar
 
-from kt_lib.corrections.wordings import Matter, numbers
-from kt_lib.world.names import VALUES, make
+from kt_lib.corrections.wordings import Matter, numbers, wordings
+from kt_lib.world.names import make
 from kt_lib.world.phrasing import SLOT
 
 T = TypeVar("T")
+ANY = re.compile(".*")
+KINDS = {"log": "path", "conf": "path"}
+FORMS = {
+    "log": re.compile(r".*\.log"),
+    "conf": re.compile(r"/etc/.*\.conf"),
+    "name": re.compile(r"[a-z].*"),
+}
+"""Slots that ask for more than their kind of name gives: a log file, a config file, a host's name and no address."""
 Values = Mapping[str, Any]
 
 
@@ -23,11 +32,20 @@ class Names:
         self.drawn: list[str] = []
 
     def name(self, slot: str) -> str:
-        """A new name of this kind, none that an evaluation uses."""
-        while (value := make(slot, self.rng, held_out=False)) in self.drawn:
-            pass
-        if slot not in VALUES:
-            self.drawn.append(value)
+        """A new name of this kind, none that an evaluation uses and none that contains another one's."""
+        while True:
+            value = make(KINDS.get(slot, slot), self.rng, held_out=False)
+            if FORMS.get(slot, ANY).fullmatch(value) and not any(value in each or each in value for each in self.drawn):
+                self.drawn.append(value)
+                return value
+
+    def host(self, job: str = "") -> str:
+        """A machine's name that does not speak of another job."""
+        machines = wordings().machines
+        while (word := re.match("[a-z]*", value := self.name("host"))) and word[0] in machines:
+            if machines[word[0]] == job:
+                break
+            self.drawn.remove(value)
         return value
 
     def values(self, matter: Matter) -> dict[str, Any]:

@@ -134,6 +134,7 @@ def _correction(pattern: str, variation: int, draft: Draft, names: tuple[str, ..
         why=wordings().why[pattern],
         says=draft.says,
         counts=draft.counts,
+        different=draft.different,
         bullets=draft.bullets,
     )
 

@@ -21,6 +21,7 @@ from kt_lib.corrections.scenes import (
     before,
     done_turn,
     frame,
+    host_for,
     layout,
     offered,
     user,
@@ -41,6 +42,7 @@ class Draft(NamedTuple):
     wrong: str
     says: tuple[str, ...] = ()
     counts: str = ""
+    different: bool = False
     bullets: int = 0
 
 
@@ -80,21 +82,22 @@ def forgotten_agents(dealer: Dealer) -> Draft:
     asking = frame(dealer, "on_one").format(one=one, One=capital(one), **about.words)
     turns = (*before(dealer, shape, listed, printed), user(asking))
     call = ToolCall(name="remote_bash", arguments={"agent_id": meant.name, "command": about.command})
-    return _calling(dealer, about, turns, call, dealer.decks.one("wrong", wordings().wrong.forgotten_agents))
+    wrong = fill(dealer.decks.one("wrong", wordings().wrong.forgotten_agents), {"command": about.command})
+    return _calling(dealer, about, turns, call, wrong)
 
 
 def invented_cli(dealer: Dealer) -> Draft:
     """There is a tool for it: it is called, and no program of its name is made up for the shell."""
     tool = dealer.decks.one("tool", ["remote_bash"] * 5 + ["remote_bash_all"] * 2 + ["complete"])
     about = asked(dealer)
-    host = dealer.names.name("host")
     report = capital(fill(about.matter.report, about.values).replace("`", ""))
     if tool == "complete":
-        turns = before(dealer, dealer.decks.one("shape before the end", ["", "t"]))
+        turns, host = before(dealer, dealer.decks.one("shape before the end", ["", "t"])), dealer.names.host()
         turns = (*turns, *done_turn(dealer, host, about), user(frame(dealer, "finish").format(result=report)))
         call = ToolCall(name=tool, arguments={"result": report})
     else:
-        turns = before(dealer, dealer.decks.one("shape", ["", "", "t", "l", "d", "tl", "dd"]), agents(dealer, 3))
+        shape, listed = dealer.decks.one("shape", ["", "", "t", "l", "d", "tl", "dd"]), agents(dealer, 3)
+        turns, host = before(dealer, shape, listed), host_for(dealer, shape, listed)
         everywhere = tool == "remote_bash_all"
         asking = frame(dealer, "everywhere" if everywhere else "on_host").format(at=host, **about.words)
         turns = (*turns, user(asking))
@@ -108,8 +111,8 @@ def instructions(dealer: Dealer) -> Draft:
     """Asked to do it: the call, and no lesson in a code fence."""
     about = asked(dealer)
     local = dealer.decks.one("local", [False, False, False, True])
-    turns = before(dealer, dealer.decks.one("shape", ["", "", "t", "d", "l", "td"]), agents(dealer, 3))
-    host = dealer.names.name("host")
+    shape, listed = dealer.decks.one("shape", ["", "", "t", "d", "l", "td"]), agents(dealer, 3)
+    turns, host = before(dealer, shape, listed), host_for(dealer, shape, listed)
     asking = frame(dealer, "act_here" if local else "act_on_host").format(at=host, **about.words)
     call = ToolCall(name="bash", arguments={"command": about.command}) if local else _remote(host, about)
     kind = "local" if local else "remote"
@@ -134,8 +137,9 @@ def plan_as_dicts(dealer: Dealer) -> Draft:
     groups = [[(name, goal) for goal in matter.goals] for name, matter in matters().items()]
     name, goal = dealer.decks.deal("goal", groups)
     matter = matters()[name]
-    values, host = dealer.names.values(matter), dealer.names.name("host")
-    turns = before(dealer, dealer.decks.one("shape", ["", "", "t", "d", "l", "tl"]), agents(dealer, 3))
+    shape, listed = dealer.decks.one("shape", ["", "", "t", "d", "l", "tl"]), agents(dealer, 3)
+    values, host = dealer.names.values(matter), host_for(dealer, shape, listed)
+    turns = before(dealer, shape, listed)
     turns = (*turns, user(frame(dealer, "plan").format(goal=fill(goal, values), at=host)))
     steps = [fill(step, values) for step in matter.plan]
     form = dealer.decks.one("wrong", wordings().wrong.plan_as_dicts)
@@ -151,7 +155,16 @@ def miscounted(dealer: Dealer) -> Draft:
     counted = miscount(dealer)
     turns = counted.turns
     tools = offered(dealer, turns, "list_agents")
-    return Draft(f"count {counted.of}", turns, tools, None, counted.right, counted.wrong, counts=counted.pattern)
+    return Draft(
+        counted.category,
+        turns,
+        tools,
+        None,
+        counted.right,
+        counted.wrong,
+        counts=counted.pattern,
+        different=counted.different,
+    )
 
 
 PATTERNS: Mapping[str, tuple[str, Callable[[Dealer], Draft]]] = {
@@ -183,7 +196,7 @@ def _known(dealer: Dealer, shape: str) -> tuple[Question, str, dict[str, Any], T
     about = asked(dealer, f"matter {name}", only=name)
     listed = agents(dealer, dealer.rng.randint(2, 4))
     first, _, last = shape.partition("R")
-    host = listed[0].name if "l" in first else dealer.names.name("host")
+    host = host_for(dealer, first, listed)
     turns = (*before(dealer, first, listed), *done_turn(dealer, host, about), *before(dealer, last, listed))
     return about.matter.asks[at], name, about.values, turns
 

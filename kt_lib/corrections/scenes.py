@@ -72,19 +72,19 @@ def frame(dealer: Dealer, kind: str) -> str:
 
 
 def agents(dealer: Dealer, count: int, jobs: Sequence[str] = ()) -> list[Agent]:
-    """Machines, each with another job unless `jobs` are given; most of them are online."""
+    """Machines, each with another job unless `jobs` are given; the first is online, as most of them are."""
     known, rng = wordings(), dealer.rng
     held = list(jobs) or rng.sample(known.jobs, count)
     return [
         Agent(
-            name=dealer.names.name("host"),
+            name=dealer.names.host(job),
             job=job,
             system=rng.choice(known.systems),
             site=rng.choice(known.sites),
-            state=rng.choices(known.states, [6, 2, 2, 1])[0],
+            state=rng.choices(known.states, [6, 2, 2, 1])[0] if at else "online",
             release=rng.choice(known.releases),
         )
-        for job in held
+        for at, job in enumerate(held)
     ]
 
 
@@ -140,26 +140,27 @@ def before(dealer: Dealer, shape: str, listed: Sequence[Agent] = (), printed: La
         if letter == "t":
             turns += talk_turn(dealer)
         elif letter == "d":
-            host = dealer.rng.choice(listed).name if listed and "l" in shape else dealer.names.name("host")
-            turns += done_turn(dealer, host)
+            turns += done_turn(dealer, host_for(dealer, shape, listed) if "l" in shape else dealer.names.host())
         else:
             turns += listed_turn(dealer, listed, printed or layout(dealer))
     return tuple(turns)
 
 
+def host_for(dealer: Dealer, shape: str, listed: Sequence[Agent]) -> str:
+    """A machine to act on: one of the listed that are online where there is a list, else one that is named anew."""
+    if "l" in shape.lower():
+        return dealer.rng.choice([agent for agent in listed if agent.state == "online"]).name
+    return dealer.names.name("host")
+
+
 def offered(dealer: Dealer, turns: Turns, *needed: str) -> tuple[ToolSpec, ...]:
-    """The tools on offer: those needed, those used before, and some others, in any order, with or without words."""
-    own, rng = tools(described=rng_says(dealer)), dealer.rng
+    """The tools on offer in any order: those needed, those used before and some others; half of the time described."""
+    own, rng = tools(described=dealer.rng.random() < 0.5), dealer.rng
     used = {call.name for turn in turns for call in turn.tool_calls}
     held = {name: own[name] for name in own if name in {*needed, *used}}
     rest = [spec for name, spec in {**world_tools(), **own}.items() if name not in held]
     chosen = [*held.values(), *rng.sample(rest, rng.randint(1, 3))]
     return tuple(rng.sample(chosen, len(chosen)))
-
-
-def rng_says(dealer: Dealer) -> bool:
-    """Whether the tools come with words on what they do: half of the time."""
-    return dealer.rng.random() < 0.5
 
 
 def in_words(names: Sequence[str]) -> str:

@@ -55,6 +55,10 @@ class Count(Record):
 
     of: str
     """The attribute that is counted; `none` for the whole list."""
+    match: str = ""
+    """The values that are counted, as a regular expression; empty for a value that stands in the list."""
+    different: bool = False
+    """Whether the different values are counted, and not the agents."""
     asks: tuple[str, ...]
     """Ways to ask for it."""
     one: str
@@ -105,6 +109,7 @@ class Wordings(Record):
     small_talk: tuple[tuple[str, str], ...]
     done_says: tuple[str, ...]
     jobs: tuple[str, ...]
+    machines: dict[str, str]
     systems: tuple[str, ...]
     sites: tuple[str, ...]
     states: tuple[str, ...]
@@ -113,7 +118,7 @@ class Wordings(Record):
     ones: dict[str, tuple[str, ...]]
     wrong: Wrong
     counts: tuple[Count, ...]
-    count_answers: tuple[str, ...]
+    count_answers: dict[str, tuple[str, ...]]
     layouts: tuple[Layout, ...]
     why: dict[str, str]
 

@@ -16,7 +16,10 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: {area: {figure: value}}.")] = False,
 ) -> None:
-    """Measure ingest, attempts, training and the runner, each beside a bare baseline in the same run."""
+    """Measure ingest, attempts, training and the runner, each beside a bare baseline in the same run.
+
+    `gpu` measures QLoRA on an NVIDIA GPU; without one it is left out, or refused where it was asked for by name.
+    """
     import importlib
     import pkgutil
 
@@ -24,22 +27,34 @@ def bench(
     from kt_lib.errors import ParameterError
 
     known = sorted(module.name for module in pkgutil.iter_modules(kt_lib.bench.__path__))
-    chosen = areas or known
+    chosen = areas or [area for area in known if _can_be_measured(area)]
     unknown = [area for area in chosen if area not in known]
     if unknown:
         raise ParameterError(f"no such area: {', '.join(unknown)}; there are {', '.join(known)}")
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float | str]] = {}
     for area in chosen:
         typer.echo(f"{area} ...", err=True)
         with _stdout_to_stderr():
             figures = importlib.import_module(f"kt_lib.bench.{area}").measure()
-        found[area] = {name: round(float(value), 4) for name, value in figures.items()}
+        found[area] = {
+            name: value if isinstance(value, str) else round(float(value), 4) for name, value in figures.items()
+        }
         if not as_json:
             typer.echo(area)
             for name, value in found[area].items():
-                typer.echo(f"  {name:32} {value:12,.3f}")
+                typer.echo(f"  {name:32} {value}" if isinstance(value, str) else f"  {name:32} {value:12,.3f}")
     if as_json:
         typer.echo(json.dumps(found))
+
+
+def _can_be_measured(area: str) -> bool:
+    """Whether this machine has what the area measures; what it lacks is told."""
+    import importlib
+
+    absent = getattr(importlib.import_module(f"kt_lib.bench.{area}"), "absent", str)()
+    if absent:
+        typer.echo(f"{area} is left out: {absent}", err=True)
+    return not absent
 
 
 @contextlib.contextmanager

@@ -34,18 +34,25 @@ Layout = Literal["trl", "openai"]
 AnyRow = TypeVar("AnyRow", bound=Record)
 
 
-def write_rows(path: Path, rows: Sequence[SftRow], layout: Layout = "trl") -> Written:
-    """SFT rows in a file, whole or not at all; rows that the layout cannot say are set aside with the reason."""
+def write_rows(
+    path: Path, rows: Sequence[SftRow], layout: Layout = "trl", places: Sequence[str] | None = None
+) -> Written:
+    """SFT rows in a file, whole or not at all; rows that the layout cannot say are set aside with the reason.
+
+    `places` says where each row came from, for what is set aside; by default its number.
+    """
     if layout == "openai":
-        return _write(path, rows, _openai_row, ("messages", "tools"))
-    return _write(path, rows, _trl_row, ("messages", "tools", "kt"))
+        return _write(path, rows, _openai_row, ("messages", "tools"), places)
+    return _write(path, rows, _trl_row, ("messages", "tools", "kt"), places)
 
 
-def write_pairs(path: Path, pairs: Sequence[PreferencePair], layout: Layout = "trl") -> Written:
+def write_pairs(
+    path: Path, pairs: Sequence[PreferencePair], layout: Layout = "trl", places: Sequence[str] | None = None
+) -> Written:
     """Preference pairs in a file, as `write_rows` does it."""
     if layout == "openai":
-        return _write(path, pairs, _openai_pair, ("input", "preferred_output", "non_preferred_output"))
-    return _write(path, pairs, _trl_pair, ("prompt", "chosen", "rejected", "tools", "kt"))
+        return _write(path, pairs, _openai_pair, ("input", "preferred_output", "non_preferred_output"), places)
+    return _write(path, pairs, _trl_pair, ("prompt", "chosen", "rejected", "tools", "kt"), places)
 
 
 def write_unpaired(path: Path, rows: Sequence[UnpairedRow]) -> Written:
@@ -70,16 +77,21 @@ def read_entries(path: Path) -> Iterator[Entry]:
 
 
 def _write(
-    path: Path, rows: Sequence[AnyRow], form: Callable[[AnyRow], dict[str, Any]], columns: tuple[str, ...]
+    path: Path,
+    rows: Sequence[AnyRow],
+    form: Callable[[AnyRow], dict[str, Any]],
+    columns: tuple[str, ...],
+    places: Sequence[str] | None = None,
 ) -> Written:
     aside: list[SetAside] = []
 
     def forms() -> Iterator[dict[str, Any]]:
-        for number, row in enumerate(rows, 1):
+        for at, row in enumerate(rows):
             try:
                 yield form(row)
             except Unusable as unusable:
-                source = Provenance(file=path.name, sha256="", format="kt", place=f"row {number}")
+                place = places[at] if places else f"row {at + 1}"
+                source = Provenance(file=path.name, sha256="", format="kt", place=place)
                 aside.append(SetAside(source=source, reason=str(unusable), excerpt=row.model_dump_json()[:500]))
 
     return Written(rows=write_objects(path, forms(), columns), set_aside=tuple(aside))
@@ -90,13 +102,13 @@ def _write(
 
 def _trl_row(row: SftRow) -> dict[str, Any]:
     about = _about(row, "kind", "task_id", "basis", "source", "licence", "consent", "learn")
-    return {"messages": _trl_messages(row.messages), "tools": _trl_tools(row.tools), "kt": _kt(about, row.messages)}
+    return {"messages": trl_messages(row.messages), "tools": _trl_tools(row.tools), "kt": _kt(about, row.messages)}
 
 
 def _trl_pair(pair: PreferencePair) -> dict[str, Any]:
     about = _about(pair, "task_id", "basis", "evidence", "source", "licence", "consent")
     return {
-        "prompt": _trl_messages(pair.prompt),
+        "prompt": trl_messages(pair.prompt),
         "chosen": [_answer(pair.chosen)],
         "rejected": [_answer(pair.rejected)],
         "tools": _trl_tools(pair.tools),
@@ -107,7 +119,7 @@ def _trl_pair(pair: PreferencePair) -> dict[str, Any]:
 def _trl_unpaired(row: UnpairedRow) -> dict[str, Any]:
     about = _about(row, "task_id", "basis", "evidence", "source", "licence", "consent")
     return {
-        "prompt": _trl_messages(row.prompt),
+        "prompt": trl_messages(row.prompt),
         "completion": [_answer(row.completion)],
         "label": row.label,
         "tools": _trl_tools(row.tools),
@@ -115,7 +127,8 @@ def _trl_unpaired(row: UnpairedRow) -> dict[str, Any]:
     }
 
 
-def _trl_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+def trl_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """Messages as chat templates and TRL read them."""
     found = []
     for message in messages:
         one: dict[str, Any] = {"role": message.role, "content": message.content}
@@ -130,10 +143,14 @@ def _trl_call(call: ToolCall) -> dict[str, Any]:
     return {**identity, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
+def trl_tools(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+    """Tools as chat templates read them."""
+    return [{"type": "function", "function": tool.model_dump()} for tool in tools]
+
+
 def _trl_tools(tools: Sequence[ToolSpec]) -> str | None:
     """The tools as JSON text, because schemas of different tools share no column type."""
-    listed = [{"type": "function", "function": tool.model_dump()} for tool in tools]
-    return json.dumps(listed, ensure_ascii=False) if listed else None
+    return json.dumps(trl_tools(tools), ensure_ascii=False) if tools else None
 
 
 def _answer(text: str) -> dict[str, Any]:

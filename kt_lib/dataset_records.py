@@ -73,6 +73,11 @@ class Dataset(Record):
         """Rows that cannot be used, each with its line and reason."""
         return tuple(entry.row for entry in self.entries if isinstance(entry.row, SetAside))
 
+    def places_of(self, rows: Sequence[Record]) -> list[str]:
+        """Where these rows of it stand."""
+        places = {id(entry.row): entry.place for entry in self.entries}
+        return [places[id(row)] for row in rows]
+
 
 class Written(Record):
     """What became of rows that were to be written."""

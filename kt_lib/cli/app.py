@@ -29,7 +29,7 @@ COMMANDS = {
     "clean": ("workspace", "clean"),
     "sample": ("sample", "sample"),
 }
-GROUPS = {"label": ("label", "app"), "base": ("base", "app")}
+GROUPS = {"label": ("label", "app"), "base": ("base", "app"), "dataset": ("dataset", "app")}
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -1,0 +1,384 @@
+"""`kt dataset validate` and `kt dataset convert` through the front door: each rule broken once, with the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dataset_rows import TOOL, asked, called, good, pair, plain, said, write
+from typer.testing import CliRunner, Result
+
+from kt_lib.cli.app import app
+from kt_lib.dataset_layouts import read_dataset
+
+Row = dict[str, Any]
+
+
+def kt(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["dataset", *map(str, arguments)], env={"COLUMNS": "300"})
+
+
+def findings(path: Path, *options: object) -> tuple[int, list[dict[str, Any]]]:
+    told = kt("validate", path, "--json", *options)
+    return told.exit_code, json.loads(told.stdout)["findings"]
+
+
+# --- what is good ----------------------------------------------------------------------------------------------------
+
+
+def test_sixty_good_rows_pass_with_nothing_found(tmp_path: Path) -> None:
+    code, found = findings(write(tmp_path / "good.jsonl", good()))
+    assert (code, found) == (0, [])
+
+
+def test_what_is_measured_is_told(tmp_path: Path) -> None:
+    told = kt("validate", write(tmp_path / "good.jsonl", good()))
+    assert told.exit_code == 0
+    assert "60 SFT rows, 0 preference pairs" in told.stdout
+    assert "60 of 60 requests are different when masked (100%)" in told.stdout
+    assert "by the tokenizer of embedded_base; 2,048 fit" in told.stdout
+    assert told.stdout.endswith("0 error(s), 0 warning(s)\n")
+
+
+def test_sixty_good_pairs_pass(tmp_path: Path) -> None:
+    assert findings(write(tmp_path / "pairs.jsonl", [pair(at) for at in range(60)])) == (0, [])
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_what_kt_writes_itself_passes(tmp_path: Path, ending: str) -> None:
+    source = write(tmp_path / "good.jsonl", good())
+    assert kt("convert", source, tmp_path / f"out.{ending}", "--layout", "trl").exit_code == 0
+    assert findings(tmp_path / f"out.{ending}") == (0, [])
+
+
+# --- each rule broken once -------------------------------------------------------------------------------------------
+
+
+def with_greeting(row: Row) -> Row:
+    return {**row, "messages": [said("assistant", "hello"), *row["messages"]]}
+
+
+def with_message(row: Row, at: int, **changed: Any) -> Row:
+    messages = [dict(message) for message in row["messages"]]
+    messages[at] |= changed
+    return {**row, "messages": messages}
+
+
+def without_message(row: Row, at: int) -> Row:
+    return {**row, "messages": row["messages"][:at] + row["messages"][at + 1 :]}
+
+
+def with_tools(row: Row, *tools: Any) -> Row:
+    return {**row, "tools": list(tools)}
+
+
+def no_schema() -> Row:
+    return {"type": "function", "function": {"name": "uptime", "parameters": {"type": "dict"}}}
+
+
+BROKEN: dict[str, tuple[Row, str, str]] = {
+    "an unknown layout": ({"text": "hello"}, "format", "no layout kt knows: it has `text`"),
+    "an unknown role": (with_message(plain(1), 0, role="bot"), "format", "`messages[0].role` is 'bot'"),
+    "no messages": ({"messages": []}, "format", "`messages` is no list of messages"),
+    "a content that is no text": (with_message(plain(1), 1, content=3), "format", "`messages[1].content` is no text"),
+    "a missing content": (with_message(plain(1), 1, content=None), "format", "`messages[1].content` is missing"),
+    "a picture": (
+        with_message(plain(1), 0, content=[{"type": "image_url", "image_url": {"url": "x"}}]),
+        "format",
+        "parts that are no text",
+    ),
+    "arguments cut off": (called(1, '{"host": "we'), "format", "tool_calls[0].arguments` is no JSON"),
+    "arguments written as JSON twice": (called(1, json.dumps('{"host": "web"}')), "format", "no object of arguments"),
+    "a result of an unknown call": (with_message(called(1), 3, tool_call_id="c9"), "format", "is 'c9', and no call"),
+    "a weight of two": (with_message(plain(1), 1, weight=2), "format", "`messages[1].weight` is 2"),
+    "a weight on the user": (with_message(plain(1), 0, weight=1), "format", "only the assistant's messages take one"),
+    "nothing learned": (with_message(plain(1), 1, weight=0), "format", "every weight is 0"),
+    "a call by the user": (
+        with_message(plain(1), 0, tool_calls=[{"function": {"name": "uptime"}}]),
+        "format",
+        "user makes none",
+    ),
+    "a pair without its other side": ({"prompt": "a", "chosen": "b"}, "format", "`rejected` is missing"),
+    "the assistant first": (with_greeting(plain(1)), "order of roles", "begins with assistant"),
+    "a system message late": (
+        {"messages": [*plain(1)["messages"][:1], said("system", "x"), *plain(1)["messages"][1:]]},
+        "order of roles",
+        "a system message stands after the first message",
+    ),
+    "the user twice": (
+        {"messages": [said("user", "hi"), *plain(1)["messages"]]},
+        "order of roles",
+        "user speaks twice",
+    ),
+    "no answer": ({"messages": [said("user", "hi")]}, "no answer", "the last message is the user's"),
+    "a prompt that ends with an answer": (
+        {**pair(1), "prompt": [said("user", "hi"), said("assistant", "ho")]},
+        "order of roles",
+        "the prompt ends with an answer",
+    ),
+    "a result without a call": (
+        {"messages": [said("user", asked(1)), said("tool", "up"), said("assistant", "ok")]},
+        "result without call",
+        "message 2 is a tool's result",
+    ),
+    "a call without its result": (without_message(called(1), 3), "call without result", "1 call(s) before message 4"),
+    "an empty question": (with_message(plain(1), 0, content=" "), "empty text", "message 1 (user) is empty"),
+    "an empty answer": (with_message(plain(1), 1, content=""), "empty text", "message 2 (assistant) is empty"),
+    "an empty side of a pair": (pair(1, chosen="\n"), "empty text", "an answer is empty"),
+    "a tool that is not offered": (called(1, name="reboot"), "call and tool", "calls `reboot`, which is not offered"),
+    "arguments against the schema": (called(1, '{"host": 3}'), "call and tool", "3 is not of type 'string'"),
+    "a missing argument": (called(1, "{}"), "call and tool", "'host' is a required property"),
+    "a tool offered twice": (with_tools(called(1), TOOL, TOOL), "tools", "the tool `uptime` is offered twice"),
+    "a schema that is none": (with_tools(called(1), no_schema()), "tools", "'dict' is not valid"),
+    "a key": (
+        with_message(plain(1), 0, content="use sk-ant-api03-" + "a1B2c3" * 16),
+        "secret",
+        "what looks like a key",
+    ),
+    "chosen is rejected": (pair(1, "the  same", "the same"), "identical pair", "chosen and rejected are the same"),
+}
+
+
+@pytest.mark.parametrize(("row", "rule", "words"), BROKEN.values(), ids=BROKEN)
+def test_a_row_that_breaks_a_rule_is_named_with_its_line_and_a_remedy(
+    tmp_path: Path, row: Row, rule: str, words: str
+) -> None:
+    rows = good()
+    rows[17] = row
+    code, found = findings(write(tmp_path / "data.jsonl", rows))
+    errors = [one for one in found if one["severity"] == "error"]
+    assert code == 1
+    assert [(one["rule"], one["place"]) for one in errors] == [(rule, "line 18")]
+    assert words in errors[0]["what"]
+    assert errors[0]["remedy"]
+
+
+def test_a_line_that_is_no_row_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", good())
+    lines = path.read_bytes().split(b"\n")
+    lines[3], lines[5], lines[7], lines[9] = b'{"messages": [', b"[1, 2]", b'{"a": "\xff"}', b'{"a": NaN}'
+    path.write_bytes(b"\n".join(lines))
+    code, found = findings(path)
+    assert code == 1
+    assert [one["place"] for one in found] == ["line 4", "line 6", "line 8", "line 10"]
+    assert [one["what"].split(":")[0] for one in found] == [
+        "no JSON",
+        "a JSON list where an object is due",
+        "no UTF-8 at byte 8",
+        "no JSON",
+    ]
+
+
+def test_a_row_of_parquet_is_named_by_its_number(tmp_path: Path) -> None:
+    rows = good()
+    rows[17] = without_message(called(17), 4)
+    kt("convert", write(tmp_path / "data.jsonl", rows), tmp_path / "data.parquet", "--layout", "trl")
+    code, found = findings(tmp_path / "data.parquet")
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("no answer", "row 18")])
+
+
+# --- how many and how varied -----------------------------------------------------------------------------------------
+
+
+def test_forty_nine_rows_are_too_few_and_fifty_are_not(tmp_path: Path) -> None:
+    code, found = findings(write(tmp_path / "few.jsonl", good(49)))
+    assert (code, found[0]["rule"]) == (1, "too few rows")
+    assert found[0]["what"] == "49 usable rows, and at least 50 are asked for"
+    assert findings(write(tmp_path / "enough.jsonl", good(50)))[0] == 0
+    assert findings(tmp_path / "few.jsonl", "--fewest", 49)[0] == 0
+
+
+def test_an_empty_file_fails(tmp_path: Path) -> None:
+    assert findings(write(tmp_path / "empty.jsonl", []))[0] == 1
+
+
+REQUESTS = [
+    "Restart web-{0} now",
+    "Restart `db {0}` now",
+    'Restart "the box {0}" now',
+    "Restart /srv/app{0} now",
+    "Restart Berlin{0} now",
+    "Restart Anna now",
+    "Restart node{0}.example.com now",
+    "Restart {0} now",
+]
+
+
+def test_requests_that_differ_only_in_names_and_digits_are_one_request(tmp_path: Path) -> None:
+    rows = [
+        {"messages": [said("user", REQUESTS[at % 8].format(at)), said("assistant", f"ok {at}")]} for at in range(60)
+    ]
+    code, found = findings(write(tmp_path / "same.jsonl", rows))
+    errors = [one for one in found if one["severity"] == "error"]
+    assert (code, [one["rule"] for one in errors]) == (1, ["little variety"])
+    assert errors[0]["what"].startswith("1 of 60 requests (2%) are different")
+    assert "at least 50% are asked for: 60 times 'restart _x_ now'" in errors[0]["what"]
+    assert findings(tmp_path / "same.jsonl", "--distinct", 0.01)[0] == 0
+
+
+# --- rows to one another ---------------------------------------------------------------------------------------------
+
+
+def pairs_with(*more: Row) -> list[Row]:
+    return [*(pair(at) for at in range(58)), *more]
+
+
+def test_a_pair_that_another_turns_around_contradicts_it(tmp_path: Path) -> None:
+    rows = pairs_with(pair(7, "a bad answer", "a good answer"))
+    code, found = findings(write(tmp_path / "pairs.jsonl", rows))
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("contradiction", "line 59")])
+    assert "wanted here is rejected in line 8" in found[0]["what"]
+
+
+def test_an_answer_chosen_here_and_rejected_there_contradicts_itself(tmp_path: Path) -> None:
+    rows = pairs_with(pair(7, "a third answer", "a good answer"))
+    code, found = findings(write(tmp_path / "pairs.jsonl", rows))
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("contradiction", "line 59")])
+
+
+def test_an_answer_judged_good_and_bad_contradicts_itself(tmp_path: Path) -> None:
+    rows = [{"prompt": asked(at), "completion": "so", "label": True} for at in range(58)]
+    rows.append({"prompt": asked(3), "completion": "so", "label": False})
+    code, found = findings(write(tmp_path / "kto.jsonl", rows))
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("contradiction", "line 59")])
+
+
+def test_the_same_answer_to_other_prompts_contradicts_nothing(tmp_path: Path) -> None:
+    rows = pairs_with(pair(58, "a bad answer", "a good answer"))
+    assert findings(write(tmp_path / "pairs.jsonl", rows)) == (0, [])
+
+
+def test_a_repeated_row_is_a_warning_for_it_may_be_meant(tmp_path: Path) -> None:
+    code, found = findings(write(tmp_path / "twice.jsonl", [*good(), plain(1)]))
+    assert (code, [(one["rule"], one["severity"], one["what"]) for one in found]) == (
+        0,
+        [("identical rows", "warning", "the same row as line 2")],
+    )
+
+
+def test_another_answer_to_the_same_prompt_is_a_warning(tmp_path: Path) -> None:
+    other = with_message(plain(1), 1, content="something else")
+    code, found = findings(write(tmp_path / "other.jsonl", [*good(), other]))
+    assert (code, [(one["rule"], one["severity"]) for one in found]) == (0, [("other answer", "warning")])
+
+
+def test_an_address_is_a_warning_and_a_wrong_call_that_is_only_read_too(tmp_path: Path) -> None:
+    mail = with_message(plain(1), 0, content="write to anna.berg@firma.de")
+    wrong = called(3, name="reboot")
+    wrong["messages"][-1]["weight"], wrong["messages"][2]["weight"] = 1, 0
+    code, found = findings(write(tmp_path / "data.jsonl", [*good(), mail, wrong]))
+    assert (code, [(one["rule"], one["severity"]) for one in found]) == (
+        0,
+        [("secret", "warning"), ("call and tool", "warning")],
+    )
+
+
+# --- length ----------------------------------------------------------------------------------------------------------
+
+
+def long_row(words: int) -> Row:
+    return with_message(plain(1), 0, content="word " * words)
+
+
+def test_a_row_longer_than_the_chosen_length_fails(tmp_path: Path) -> None:
+    path = write(tmp_path / "long.jsonl", [*good(), long_row(200)])
+    code, found = findings(path, "--max-length", 150)
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("too long", "line 61")])
+    assert "and 150 fit: its end, the answer, would be cut off" in found[0]["what"]
+    assert findings(path, "--max-length", 1500) == (0, [])
+
+
+def test_longer_than_a_model_that_nobody_chose_is_a_warning(tmp_path: Path) -> None:
+    from kt_lib.models.embedded import packaged_base
+
+    path = write(tmp_path / "long.jsonl", [*good(), long_row(2000)])
+    code, found = findings(path)
+    assert (code, [(one["rule"], one["severity"]) for one in found]) == (0, [("too long", "warning")])
+    assert findings(path, "--model", packaged_base())[0] == 1
+
+
+def test_a_row_that_the_models_template_refuses_fails(tmp_path: Path) -> None:
+    from shutil import copytree
+
+    from kt_lib.models.embedded import packaged_base
+
+    model = Path(copytree(packaged_base(), tmp_path / "model"))
+    refuses = "{%- if tools -%}{{ raise_exception('no tools here') }}{%- endif -%}"
+    template = model / "chat_template.jinja"
+    template.write_text(refuses + template.read_text(encoding="utf-8"), encoding="utf-8")
+    path = write(tmp_path / "data.jsonl", [plain(at) for at in range(58)] + [called(58)])
+    code, found = findings(path, "--model", model)
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("chat template", "line 59")])
+    assert "no tools here" in found[0]["what"]
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+def test_of_many_findings_of_one_kind_some_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    rows = [with_message(row, -1, content="") for row in good()]
+    told = kt("validate", write(tmp_path / "data.jsonl", rows), "--shown", 3)
+    assert told.exit_code == 1
+    assert told.stdout.count("(assistant) is empty") == 3
+    assert "and 57 more" in told.stdout
+    assert told.stdout.endswith("60 error(s), 0 warning(s)\n")
+
+
+def test_what_a_row_says_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    rows = [*good(), called(1, name="\x1b[31mevil [bold]x")]
+    told = kt("validate", write(tmp_path / "data.jsonl", rows))
+    assert told.exit_code == 1
+    assert "\x1b" not in told.stdout
+    assert "evil [bold]x" in told.stdout
+
+
+def test_what_is_not_kept_is_told_once_with_its_places(tmp_path: Path) -> None:
+    rows = [{**row, "score": 3} for row in good()]
+    code, found = findings(write(tmp_path / "data.jsonl", rows))
+    assert (code, len(found)) == (0, 1)
+    assert (found[0]["place"], found[0]["what"]) == ("line 1 and 59 more", "the column `score` is not kept")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("none.jsonl", None), ("list.jsonl", b'[{"messages": []}]'), ("x.parquet", b"PAR1")]
+)
+def test_a_file_that_cannot_be_read_at_all_is_an_error(tmp_path: Path, name: str, text: bytes | None) -> None:
+    if text is not None:
+        (tmp_path / name).write_bytes(text)
+    told = kt("validate", tmp_path / name)
+    assert told.exit_code == 1
+    assert "kt_lib.errors.SourceError" in repr(type(told.exception))
+
+
+# --- another layout --------------------------------------------------------------------------------------------------
+
+
+def test_converting_to_openai_and_back_keeps_what_is_learned(tmp_path: Path) -> None:
+    first = write(tmp_path / "first.jsonl", good())
+    assert kt("convert", first, tmp_path / "trl.parquet", "--layout", "trl").exit_code == 0
+    told = kt("convert", tmp_path / "trl.parquet", tmp_path / "openai.jsonl", "--layout", "openai")
+    assert told.stdout.endswith("openai.jsonl: 60 rows written, 0 left out\n")
+    ends = [read_dataset(path).rows for path in (first, tmp_path / "openai.jsonl")]
+    assert [(row.messages, row.tools, row.learn) for row in ends[0]] == [
+        (row.messages, row.tools, row.learn) for row in ends[1]
+    ]
+
+
+def test_what_cannot_be_converted_is_told_and_left_out(tmp_path: Path) -> None:
+    result = {"messages": [said("user", "a"), said("assistant", '{"tool": "f", "params": {}}'), said("tool", "r"),
+                           said("assistant", "b")]}  # fmt: skip
+    path = write(tmp_path / "data.jsonl", [plain(1), result, {"text": "x"}])
+    told = kt("convert", path, tmp_path / "out.jsonl", "--layout", "openai")
+    assert told.exit_code == 0
+    assert "left out, line 3: no layout kt knows" in told.stderr
+    assert "left out, line 2: message 3 is a tool's result without a call before it" in told.stderr
+    assert told.stdout.endswith("1 rows written, 2 left out\n")
+
+
+def test_a_file_of_conversations_and_pairs_asks_which(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", [plain(1), pair(2)])
+    assert "choose with `--only`" in str(kt("convert", path, tmp_path / "out.jsonl", "--layout", "trl").exception)
+    assert kt("convert", path, tmp_path / "out.jsonl", "--layout", "trl", "--only", "pairs").exit_code == 0
+    assert len(read_dataset(tmp_path / "out.jsonl").pairs) == 1

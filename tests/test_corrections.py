@@ -204,7 +204,7 @@ def test_what_the_user_says_of_a_listed_machine_is_true_of_that_one_only(forty: 
         for name in (meant, *others):
             listed = listed.replace(name, "")
         for said in (*wordings().jobs, *wordings().systems, *wordings().sites):
-            if re.search(rf"(?:the|our) {said} (?:one|agent|machine)|(?:does|runs|in) {said}\b", asked):
+            if re.search(rf"(?:the|our) {said} (?:one|agent|machine)|(?:for|runs|in) {said}\b", asked):
                 assert listed.count(said) == 1, each.task.group
                 assert not [name for name in others if said in name], each.task.group
 

@@ -25,6 +25,7 @@ from kt_lib.corrections.scenes import (
     layout,
     offered,
     user,
+    worded,
 )
 from kt_lib.corrections.wordings import Layout, Question, matters, wordings
 from kt_lib.records import ToolCall, ToolSpec
@@ -51,7 +52,7 @@ def invented_loop(dealer: Dealer) -> Draft:
     about = asked(dealer)
     shape = dealer.decks.one("shape", ["", "", "l", "t", "tl", "ld", "dd", "l"])
     listed = agents(dealer, dealer.rng.randint(2, 5))
-    turns = (*before(dealer, shape, listed), user(frame(dealer, "everywhere").format(**about.words)))
+    turns = (*before(dealer, shape, listed), user(worded(dealer, "everywhere", about)))
     hosts = [agent.name for agent in listed] if "l" in shape else ["agent_1", "agent_2", "agent_3"]
     values = {"hosts": json.dumps(hosts), "command": json.dumps(about.command)}
     wrong = fill(dealer.decks.one("wrong", wordings().wrong.invented_loop), values)
@@ -79,7 +80,7 @@ def forgotten_agents(dealer: Dealer) -> Draft:
     printed = layout(dealer)
     meant, one = _pointed_at(dealer, listed, printed)
     listed = [meant if agent.name == meant.name else agent for agent in listed]
-    asking = frame(dealer, "on_one").format(one=one, One=capital(one), **about.words)
+    asking = worded(dealer, "on_one", about, one=one, One=capital(one))
     turns = (*before(dealer, shape, listed, printed), user(asking))
     call = ToolCall(name="remote_bash", arguments={"agent_id": meant.name, "command": about.command})
     wrong = fill(dealer.decks.one("wrong", wordings().wrong.forgotten_agents), {"command": about.command})
@@ -99,7 +100,7 @@ def invented_cli(dealer: Dealer) -> Draft:
         shape, listed = dealer.decks.one("shape", ["", "", "t", "l", "d", "tl", "dd"]), agents(dealer, 3)
         turns, host = before(dealer, shape, listed), host_for(dealer, shape, listed)
         everywhere = tool == "remote_bash_all"
-        asking = frame(dealer, "everywhere" if everywhere else "on_host").format(at=host, **about.words)
+        asking = worded(dealer, "everywhere" if everywhere else "on_host", about, at=host)
         turns = (*turns, user(asking))
         call = ToolCall(name=tool, arguments={"command": about.command}) if everywhere else _remote(host, about)
     values = {"host": host, "command": about.command, "result": report}
@@ -113,7 +114,7 @@ def instructions(dealer: Dealer) -> Draft:
     local = dealer.decks.one("local", [False, False, False, True])
     shape, listed = dealer.decks.one("shape", ["", "", "t", "d", "l", "td"]), agents(dealer, 3)
     turns, host = before(dealer, shape, listed), host_for(dealer, shape, listed)
-    asking = frame(dealer, "act_here" if local else "act_on_host").format(at=host, **about.words)
+    asking = worded(dealer, "act_here" if local else "act_on_host", about, at=host)
     call = ToolCall(name="bash", arguments={"command": about.command}) if local else _remote(host, about)
     kind = "local" if local else "remote"
     wrong = dealer.decks.one(f"wrong {kind}", wordings().wrong.instructions[kind])
@@ -126,7 +127,7 @@ def no_discovery(dealer: Dealer) -> Draft:
     about = asked(dealer)
     job = dealer.decks.one("job", wordings().jobs)
     turns = before(dealer, dealer.decks.one("shape", ["", "", "t", "d", "td", "tt"]))
-    turns = (*turns, user(frame(dealer, "by_job").format(job=job, **about.words)))
+    turns = (*turns, user(worded(dealer, "by_job", about, job=job)))
     guess = fill(dealer.decks.one("wrong", wordings().wrong.no_discovery), {"job": job})
     call = ToolCall(name="list_agents", arguments={})
     return _calling(dealer, about, turns, call, write_calls([_remote(guess, about)]))

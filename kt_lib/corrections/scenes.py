@@ -71,6 +71,14 @@ def frame(dealer: Dealer, kind: str) -> str:
     return dealer.decks.deal(f"frame {kind}", list(wordings().frames[kind].values()))
 
 
+def worded(dealer: Dealer, kind: str, about: Asked, **words: str) -> str:
+    """The next way to ask for a matter; nobody asks to learn, or to be informed, for what changes something."""
+    frames = wordings().frames[kind]
+    acting = [ways for who, ways in frames.items() if who not in ("learner", "executive")]
+    way = dealer.decks.deal(f"acting {kind}", acting) if about.matter.changes else frame(dealer, kind)
+    return way.format(**words, **about.words)
+
+
 def agents(dealer: Dealer, count: int, jobs: Sequence[str] = ()) -> list[Agent]:
     """Machines, each with another job unless `jobs` are given; the first is online, as most of them are."""
     known, rng = wordings(), dealer.rng
@@ -125,7 +133,7 @@ def talk_turn(dealer: Dealer) -> Turns:
 def done_turn(dealer: Dealer, host: str, about: Asked | None = None) -> Turns:
     """A command that was asked for, run and reported."""
     about = about or asked(dealer, "earlier matter")
-    request = frame(dealer, "on_host").format(at=host, **about.words)
+    request = worded(dealer, "on_host", about, at=host)
     call = ToolCall(name="remote_bash", arguments={"agent_id": host, "command": about.command})
     result = ChatMessage(role="tool", name="remote_bash", content=fill(about.matter.out, about.values))
     report = capital(fill(about.matter.report, about.values))

@@ -30,6 +30,8 @@ class Matter(Record):
 
     command: str
     """The command."""
+    changes: bool = False
+    """Whether it changes something."""
     do: tuple[str, ...]
     """What a user asks for, as in "can you ..."."""
     why: tuple[str, ...]

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, TypeGuard
 from pydantic import ValidationError
 
 from kt_lib.calls.begun import without_thoughts
+from kt_lib.calls.protocol import read_agent
 from kt_lib.calls.schemas import schema_fault
-from kt_lib.records import ChatMessage, ToolCall, ToolSpec
+from kt_lib.records import ChatMessage, Completion, ToolCall, ToolSpec
 from kt_lib.redaction import PLACEHOLDER
 from kt_lib.style import broken_rules
 
@@ -168,6 +169,10 @@ def _bad_call(messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> Ref
                 return Refusal("tool not offered", f"message {at} calls {call.name!r}")
             if fault := schema_fault(call, tools):
                 return Refusal("does not fit the schema", f"message {at}: {fault}")
+        if message.role == "assistant" and message.content:
+            read = read_agent(Completion(text=message.content), tools, "json")
+            if read.calls or read.failure:
+                return Refusal("call in words", f"message {at}: {read.detail or 'what is said is a call'}")
     return None
 
 

@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache as once
-from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 from kt_lib.cached_asking import Budget, CachedAsking, Spent
-from kt_lib.errors import SetupError
 from kt_lib.models.interface import Model
-from kt_lib.personas import PERSONAS, persona
+from kt_lib.personas import persona
 from kt_lib.prompts import agent_request
 from kt_lib.records import (
     ChatMessage,
     Check,
     Completion,
-    Decoding,
     Protocol,
     Record,
     Request,
     SftRow,
     Task,
-    ToolSpec,
     content_id,
 )
 from kt_lib.taught_conversations import Refusal, Shape, read_conversation, refusal
 from kt_lib.taught_likeness import Likeness
-from kt_lib.yaml_files import read_yaml
+from kt_lib.teacher_wishes import LONGEST, Wish, asked_again, patterns, requests_for
 
 TRIES = 3
 """Times a conversation is asked for: a refused one is asked for again at most twice."""
-WARMTH = 0.8
-"""Temperature: a teacher that always writes the same is no use."""
-LONGEST = 2000
-"""Most tokens of one conversation."""
-_SEEDS = 1_000_000
-"""How far the seeds of a first and a second try stand apart."""
-
-
-class Wish(Record):
-    """A conversation that is wanted."""
-
-    persona: str
-    """One of the five kinds of users."""
-    scenario: str
-    """What it is about, in words."""
-    pattern: str
-    """How it goes: a pattern of teacher.yaml."""
-    tools: tuple[ToolSpec, ...]
-    """Tools offered in it."""
 
 
 class SetAsideAnswer(Record):
@@ -107,12 +81,6 @@ class Teaching(Record):
     """Answers not learned from, each with its reason."""
     report: TeachingReport
     """The figures."""
-
-
-def patterns() -> Mapping[str, Any]:
-    """The patterns a conversation may follow, by name."""
-    found: dict[str, Any] = _words()["patterns"]
-    return found
 
 
 def taught_rows(
@@ -177,7 +145,7 @@ class _Course:
             if isinstance(read, Refusal):
                 aside = {"wish": at, "tried": tried, "reason": read.reason, "detail": read.detail}
                 self.set_aside.append(SetAsideAnswer(**aside, excerpt=answer.text[:500]))
-                next_time[at] = asked if answer.finish == "error" else _again(self.first[at], read, tried)
+                next_time[at] = asked if answer.finish == "error" else asked_again(self.first[at], read, tried)
             else:
                 self.kept[at] = read
         return next_time
@@ -198,58 +166,6 @@ class _Course:
         if fault is None:
             self.likeness.keep(messages)
         return fault or messages
-
-
-# --- what is asked ---------------------------------------------------------------------------------------------------
-
-
-def requests_for(wishes: Sequence[Wish], seed: int) -> dict[int, Request]:
-    """The first request for each wish, by its place; equal wishes are told apart by a number, and so is each seed."""
-    seen: Counter[str] = Counter()
-    found = {}
-    for at, wish in enumerate(wishes):
-        kind = content_id(wish.model_dump(mode="json"))
-        seen[kind] += 1
-        found[at] = _request(wish, seen[kind], seed)
-    return found
-
-
-def _request(wish: Wish, variation: int, seed: int) -> Request:
-    user = persona(wish.persona)
-    if user not in PERSONAS:
-        raise SetupError(f"{wish.persona!r} is no persona: give one of {', '.join(one.name for one in PERSONAS)}")
-    if wish.pattern not in patterns():
-        raise SetupError(f"{wish.pattern!r} is no pattern: give one of {', '.join(patterns())}")
-    if not wish.tools:
-        raise SetupError(f"a conversation about {wish.scenario!r} is wanted without tools: offer at least one")
-    asked = _words()["wish"].format(
-        persona=wish.persona,
-        persona_words=user.words,
-        scenario=wish.scenario,
-        pattern=wish.pattern,
-        pattern_words=patterns()[wish.pattern]["words"],
-        tools="\n".join(json.dumps(tool.model_dump(), ensure_ascii=False) for tool in wish.tools),
-        variation=variation,
-    )
-    messages = (ChatMessage(role="system", content=_words()["system"]), ChatMessage(role="user", content=asked))
-    decoding = Decoding(temperature=WARMTH, max_tokens=LONGEST, seed=seed + variation - 1)
-    return Request(messages=messages, decoding=decoding)
-
-
-def _again(first: Request, fault: Refusal, tried: int) -> Request:
-    """The same wish by another seed, with what was wrong with the last answer; that answer itself is not sent."""
-    system, wish = first.messages
-    text = f"{wish.content}\n\n{_words()['again'].format(reason=fault.reason, detail=fault.detail)}"
-    messages = (system, wish.model_copy(update={"content": text}))
-    decoding = first.decoding.model_copy(update={"seed": (first.decoding.seed or 0) + tried * _SEEDS})
-    return Request(messages=messages, decoding=decoding)
-
-
-@once
-def _words() -> dict[str, Any]:
-    with as_file(files("kt_lib") / "teacher.yaml") as path:
-        found: dict[str, Any] = read_yaml(path, "teacher's prompt", SetupError)
-    return found
 
 
 # --- what is kept ----------------------------------------------------------------------------------------------------
@@ -278,4 +194,4 @@ def _row(wish: Wish, messages: Sequence[ChatMessage], model: str, licence: str |
 def _kind(messages: Sequence[ChatMessage]) -> str:
     if not any(message.tool_calls for message in messages):
         return "no_call"
-    return "multi_turn" if sum(message.role == "user" for message in messages) > 1 else "agent_call"
+    return "conversation_multi_turn" if sum(message.role == "user" for message in messages) > 1 else "conversation"

@@ -17,7 +17,8 @@ from kt_lib.models.interface import Progress
 from kt_lib.models.openai_compatible import OpenAiModel
 from kt_lib.personas import PERSONAS
 from kt_lib.records import ChatMessage, Check, Completion, Request, Task, ToolSpec, Usage
-from kt_lib.teacher import LONGEST, Teaching, Wish, patterns, requests_for, taught_rows
+from kt_lib.teacher import Teaching, taught_rows
+from kt_lib.teacher_wishes import LONGEST, Wish, drawn_wishes, patterns, requests_for, scenarios
 
 CASUAL, SENIOR, *_ = (one.name for one in PERSONAS)
 PLENTY = Budget(max_calls=1000, max_tokens=10_000_000)
@@ -111,7 +112,7 @@ def only_reason(answer: str | Completion, folder: Path, **more: Any) -> str:
 def test_a_good_conversation_becomes_a_row_as_the_agent_is_asked(tmp_path: Path) -> None:
     found = taught(Teacher(good), [wish()], tmp_path)
     row = found.rows[0]
-    assert (row.source, row.learn, row.kind, row.licence) == ("teacher", "all", "agent_call", "llama-3.1-community")
+    assert (row.source, row.learn, row.kind, row.licence) == ("teacher", "all", "conversation", "llama-3.1-community")
     assert [message.role for message in row.messages] == ["system", "user", "assistant", "tool", "assistant"]
     assert "senior engineer" in row.messages[0].content
     assert "remote_bash(agent_id, command)" in row.messages[0].content
@@ -199,6 +200,11 @@ REFUSED = {
         in_place(1, call("remote_bash", agent_id="amber01", command=3)),
     ),
     "a host nobody named": ("inconsistent", in_place(1, call("remote_bash", agent_id="basalt09", command="df -h"))),
+    "a call in words": (
+        "call in words",
+        in_place(3, says('{"tool": "remote_bash", "params": {"agent_id": "amber01", "command": "df"}}')),
+    ),
+    "a call in a fence": ("call in words", in_place(3, says('```json\n{"tool": "remote_bash", "params": {}}\n```'))),
     "a robotic answer": ("voice", in_place(3, says("I will now execute the following command."))),
     "a bare path": ("voice", in_place(3, says("It is /var/log/syslog that grows."))),
 }
@@ -305,6 +311,23 @@ def test_the_teacher_is_told_persona_pattern_scenario_and_tools(pattern: str) ->
     asked = requests_for([wish(pattern, CASUAL)], seed=1)[0].messages[-1].content
     for words in (CASUAL, pattern, patterns()[pattern]["words"], "disk space", '"name": "remote_bash"'):
         assert words in asked
+
+
+def test_wishes_are_drawn_in_the_wanted_shares_and_every_persona_meets_every_scenario() -> None:
+    found = drawn_wishes(400, seed=3)
+    turns = [patterns()[one.pattern]["user_turns"][0] > 1 for one in found]
+    assert (sum(turns), sum(one.pattern == "no call" for one in found)) == (120, 60)
+    assert len({(one.persona, one.scenario) for one in found}) == len(PERSONAS) * len(scenarios())
+    assert {one.pattern for one in found} == set(patterns())
+    assert all({tool.name for tool in one.tools} == set(scenarios()[one.scenario]["tools"]) for one in found)
+    assert drawn_wishes(400, seed=3) == found != drawn_wishes(400, seed=4)
+    assert len(requests_for(found, seed=3)) == len({one.model_dump_json() for one in requests_for(found, 3).values()})
+    assert all(one.tools == (LIST,) for one in drawn_wishes(5, seed=1, tools=[LIST]))
+
+
+def test_shares_that_cannot_be_drawn_are_refused() -> None:
+    with pytest.raises(SetupError, match="together at most 1"):
+        drawn_wishes(10, seed=1, multi_turn_share=0.8, no_call_share=0.3)
 
 
 @pytest.mark.parametrize(

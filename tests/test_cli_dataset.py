@@ -382,3 +382,26 @@ def test_a_file_of_conversations_and_pairs_asks_which(tmp_path: Path) -> None:
     assert "choose with `--only`" in str(kt("convert", path, tmp_path / "out.jsonl", "--layout", "trl").exception)
     assert kt("convert", path, tmp_path / "out.jsonl", "--layout", "trl", "--only", "pairs").exit_code == 0
     assert len(read_dataset(tmp_path / "out.jsonl").pairs) == 1
+
+
+def terms(row: Row, **said: Any) -> Row:
+    """The row with what kt's own column says of it."""
+    about = {"kind": "chat", "task_id": "t", "basis": "b", "source": "own", "learn": "last", **said}
+    return {**row, "kt": json.dumps(about)}
+
+
+def test_who_did_not_agree_is_in_no_file(tmp_path: Path) -> None:
+    rows = [terms(plain(1), consent=False), terms(plain(2), consent=None)]
+    told = kt("convert", write(tmp_path / "data.jsonl", rows), tmp_path / "out.jsonl", "--layout", "trl")
+    assert "left out, line 1: the people in it did not agree" in told.stderr
+    assert told.stdout.endswith("1 rows written, 1 left out\n")
+
+
+def test_to_share_a_row_its_licence_must_permit_it(tmp_path: Path) -> None:
+    rows = [terms(plain(1), source="a", licence="MIT"), terms(plain(2), source="b", licence="CC-BY-NC-4.0")]
+    path = write(tmp_path / "data.jsonl", rows)
+    told = kt("convert", path, tmp_path / "out.jsonl", "--layout", "trl", "--for", "share")
+    assert "left out, line 2: CC-BY-NC-4.0 forbids commercial use" in told.stderr
+    assert [row.source for row in read_dataset(tmp_path / "out.jsonl").rows] == ["a"]
+    kt("convert", path, tmp_path / "out.jsonl", "--layout", "trl", "--for", "share", "--allow", "b")
+    assert [row.source for row in read_dataset(tmp_path / "out.jsonl").rows] == ["a", "b"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from kt_lib.dataset_checks import Finding, Findings
     from kt_lib.dataset_lengths import Ruler
     from kt_lib.dataset_records import Dataset, Written
+    from kt_lib.records import PreferencePair, SftRow
 
 app = typer.Typer(help="Training data: check a file, write it in another layout.", no_args_is_help=True)
 
 _WRONG = 1
 _SHOWN = 5
+_Refused = tuple[str, str]
 
 
 @app.callback()
@@ -126,26 +128,51 @@ def convert(
     only: Annotated[
         Literal["rows", "pairs", "unpaired"] | None, typer.Option("--only", help="What to write, where IN mixes them.")
     ] = None,
+    purpose: Annotated[
+        Literal["train", "share"], typer.Option("--for", help="share: only rows whose licence lets others have them.")
+    ] = "train",
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", help="Source or licence to share all the same; you answer for it.")
+    ] = None,
 ) -> None:
     """Write a file of training rows in another layout.
 
-    Rows that cannot be read, or that the layout cannot say, are told with their place and left out. Ends with exit
-    code 1 when no row could be written.
+    Left out, and told with their place and reason, are rows that cannot be read, that the layout cannot say, or of
+    people who did not agree. Ends with exit code 1 when no row could be written.
     """
     from kt_lib.dataset_layouts import read_dataset
 
     read = read_dataset(file)
-    written = _write(read, only or _one_shape(read), out, layout)
-    left_out = [*read.set_aside, *written.set_aside]
-    for one in left_out[:_SHOWN]:
-        typer.echo(f"left out, {one.source.place}: {one.reason}", err=True)
+    kept, refused = _permitted(read, purpose, allow or [])
+    written = _write(kept, only or _one_shape(kept), out, layout)
+    left_out = [(one.source.place, one.reason) for one in (*read.set_aside, *written.set_aside)] + refused
+    for place, reason in left_out[:_SHOWN]:
+        typer.echo(f"left out, {place}: {reason}", err=True)
     if len(left_out) > _SHOWN:
         typer.echo(f"left out, {len(left_out) - _SHOWN:,} more", err=True)
-    for note in dict.fromkeys(note for entry in read.entries for note in entry.notes):
+    for note in dict.fromkeys(note for entry in kept.entries for note in entry.notes):
         typer.echo(f"not as it was: {note}", err=True)
     typer.echo(f"{out}: {written.rows:,} rows written, {len(left_out):,} left out")
     if not written.rows:
         raise typer.Exit(_WRONG)
+
+
+def _permitted(read: Dataset, purpose: Literal["train", "share"], allow: list[str]) -> tuple[Dataset, list[_Refused]]:
+    """The rows that may be used for a purpose, and where the others stand and why they may not."""
+    from kt_lib.permissions import permitted
+    from kt_lib.records import SetAside
+
+    kept, refused = [], []
+    for entry in read.entries:
+        row = entry.row
+        # It looks at source, licence and consent, which an unpaired row has too.
+        why = None if isinstance(row, SetAside) else permitted(cast("SftRow | PreferencePair", row), purpose, allow)
+        if why:
+            remedy = "" if purpose == "train" else "; what you answer for yourself is named by `--allow`"
+            refused.append((entry.place, why + remedy))
+        else:
+            kept.append(entry)
+    return read.model_copy(update={"entries": tuple(kept)}), refused
 
 
 def _one_shape(read: Dataset) -> str:

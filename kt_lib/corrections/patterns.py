@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from kt_lib.calls import failures
 from kt_lib.calls.writing import write_calls
+from kt_lib.corrections.correction import MISCOUNTED
 from kt_lib.corrections.counting import miscount
 from kt_lib.corrections.drawing import capital, fill
 from kt_lib.corrections.scenes import (
@@ -173,7 +174,7 @@ PATTERNS: Mapping[str, tuple[str, Callable[[Dealer], Draft]]] = {
     "tool_none": (failures.TOOL_NONE, tool_none),
     "forgotten_agents": (failures.LOST_CONTEXT, forgotten_agents),
     "invented_cli": (failures.INVENTED_COMMAND, invented_cli),
-    "miscount": ("miscounted", miscounted),
+    "miscount": (MISCOUNTED, miscounted),
     "instructions": (failures.INSTRUCTIONS_INSTEAD_OF_ACTION, instructions),
     "no_discovery": (failures.MISSING_DISCOVERY_STEP, no_discovery),
     "plan_as_dicts": (failures.PYTHON_DICT, plan_as_dicts),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-import yaml
-
+from kt_lib.errors import SetupError
 from kt_lib.records import Record, ToolSpec
+from kt_lib.yaml_files import read_yaml
 
 Frames = dict[str, tuple[str, ...]]
 """Ways to ask, by who asks (terse, casual, formal, stressed, learner, executive)."""
@@ -162,5 +162,5 @@ def tools(described: bool) -> dict[str, ToolSpec]:
 
 @cache
 def _read(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load((files("kt_lib.corrections") / name).read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(Path(__file__).with_name(name), "table of wordings", SetupError)
     return data

@@ -163,4 +163,6 @@ def options(way: Engine, recipe: SftRecipe | DpoRecipe) -> dict[str, Any]:
         # Unsloth prepares rows by code of its own: it would read our tools as letters, pack rows so that attention
         # crosses from one to the next, and cut what is long. Rows in tokens pass it by, and lie end to end instead.
         told |= {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False, "padding_free": recipe.packing}
+        # It computes the loss in TRL's place, which is where TRL counts tokens.
+        told["include_num_input_tokens_seen"] = "non_padding"
     return told

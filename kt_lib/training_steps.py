@@ -108,4 +108,6 @@ def _watch(recipe: SftRecipe | DpoRecipe, on_step: OnStep | None) -> Any:
 
 
 def _tokens(state: Any) -> int:
-    return max((int(one.get("num_tokens", 0)) for one in state.log_history), default=0)
+    """TRL's count; where Unsloth computes the loss in its place, the trainer's own."""
+    counted = ("num_tokens", "num_input_tokens_seen")
+    return max((int(one.get(name, 0)) for one in state.log_history for name in counted), default=0)

@@ -143,7 +143,7 @@ def fault_of(exchange: Exchange, tools: Sequence[ToolSpec], protocol: Protocol, 
         return "no answer after the tool's result" if seen else "no answer"
     if _unanswered(answer.messages, last):
         return "a call that nothing answers"
-    return next((why for one in seen if one.role == "assistant" and (why := _no_model(one, tools, protocol))), None)
+    return next((why for one in seen if one.role == "assistant" and (why := no_model(one, tools, protocol))), None)
 
 
 def _unanswered(messages: Sequence[Message], last: bool) -> bool:
@@ -157,7 +157,7 @@ def _unanswered(messages: Sequence[Message], last: bool) -> bool:
     return open_calls > 0 and not last
 
 
-def _no_model(message: ChatMessage, tools: Sequence[ToolSpec], protocol: Protocol) -> str | None:
+def no_model(message: ChatMessage, tools: Sequence[ToolSpec], protocol: Protocol) -> str | None:
     """Why an assistant's message must not be learned."""
     if message.tool_calls:
         fits = all(schema_fault(call, tools) is None for call in message.tool_calls)

@@ -47,8 +47,7 @@ def without_near(
     """The rows of which `measure_leakage` finds nothing in the dev and test tasks, and how many others, by reason."""
     known = list(tasks)
     held = [task for task in known if task.part != "train"]
-    learned = texts_of([row for row in rows if isinstance(row, SftRow)], [], [])
-    learned += texts_of([], [row for row in rows if isinstance(row, PreferencePair)], [])
+    learned = [text for row in rows for text in _learned(row)]
     reasons: dict[int, str] = {}
     for number in _alike(learned, held, threshold):
         reasons[number] = "asks what an evaluation task asks, or nearly"
@@ -58,6 +57,10 @@ def without_near(
         reasons[number] = "names what only evaluation tasks name"
     kept = [row for number, row in enumerate(rows) if number not in reasons]
     return kept, dict(Counter(reasons.values()).most_common())
+
+
+def _learned(row: SftRow | PreferencePair) -> list[Learned]:
+    return texts_of([row], [], []) if isinstance(row, SftRow) else texts_of([], [row], [])
 
 
 def _alike(learned: Sequence[Learned], held: Sequence[Task], threshold: float) -> set[int]:

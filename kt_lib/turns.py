@@ -116,7 +116,7 @@ def _turn(
 ) -> Turn:
     asked = as_asked(chat, request, by_id)
     answers = tuple(
-        one.model_copy(update={"calls": _calls(one, offer.tools, asked)}) for one in _answers(request, children)
+        one.model_copy(update={"calls": _calls(one, offer.tools, asked)}) for one in answers_after(request, children)
     )
     return Turn(
         chat=chat.id,
@@ -130,8 +130,8 @@ def _turn(
     )
 
 
-def _answers(request: Message, children: Mapping[str, list[Message]]) -> list[TurnAnswer]:
-    """Every answer to the request, through tool results, up to the user's next message (no recursion)."""
+def answers_after(request: Message, children: Mapping[str, list[Message]]) -> list[TurnAnswer]:
+    """Every answer after a message, through tool results, up to the user's next message (no recursion)."""
     answers: list[TurnAnswer] = []
     first = [one for one in children.get(request.id, ()) if one.role == "assistant"]
     open_paths: list[tuple[Message, ...]] = [(one,) for one in first]

@@ -1,0 +1,256 @@
+"""Looks at one machine: each makes its calls and says what they showed."""
+
+from __future__ import annotations
+
+from kt_lib.generator.fleet import Disk, Machine, Process, material
+from kt_lib.generator.talk import Finding, Talk, made
+from kt_lib.generator.wording import listed
+
+TIGHT_DISK, TIGHT_MEMORY = 85, 85
+HOG_CPU, HOG_MEMORY, MANY_ERRORS = 60.0, 40.0, 10
+TOP = "ps -eo pid,user,%cpu,%mem,comm --sort=-%{by} | head -{lines}"
+
+
+def disk_point(disk: Disk) -> str:
+    """One disk as a fact."""
+    return f"`{disk.mount}`: {disk.percent}% used, {disk.free}G free"
+
+
+def disk_values(disk: Disk) -> dict[str, str]:
+    """One disk as values."""
+    return {"mount": disk.mount, "percent": f"{disk.percent}%", "free": str(disk.free)}
+
+
+def disks(talk: Talk) -> Finding:
+    """The disks."""
+    talk.remote("df -h")
+    found = sorted(talk.machine.disks, key=lambda disk: -disk.percent)
+    talk.at["mount"] = found[0].mount
+    tight = found[0].percent >= TIGHT_DISK
+    nexts = ("folders", "vacuum") if held_by_journal(talk.machine) == found[0].mount else ("folders",)
+    return Finding(
+        look="disks", state="tight" if tight else "fine", values=disk_values(found[0]), good=not tight,
+        points=tuple(disk_point(disk) for disk in found), nexts=nexts if tight else ("memory", "load", "folders"),
+        rows=tuple((disk.mount, float(disk.percent), f"{disk.percent}%") for disk in found),
+    )  # fmt: skip
+
+
+def held_by_journal(machine: Machine) -> str:
+    """The mount that holds the journal."""
+    return "/var" if any(disk.mount == "/var" for disk in machine.disks) else machine.disks[0].mount
+
+
+def folders(talk: Talk) -> Finding:
+    """What fills a mount."""
+    mount = talk.at["mount"]
+    talk.remote(f"du -sh {mount.rstrip('/')}/* | sort -rh | head -3")
+    disk = next(disk for disk in talk.machine.disks if disk.mount == mount)
+    points = [f"`{name}`: {size}G" if size else f"`{name}`: 512M" for name, size in disk.folders]
+    name, size = disk.folders[0]
+    nexts = (
+        ("vacuum",) if held_by_journal(talk.machine) == mount and disk.percent >= TIGHT_DISK else ("disks", "memory")
+    )
+    return Finding(
+        look="folders", state="found", values={"folder": name, "size": f"{size}G", "mount": mount},
+        points=tuple(points), nexts=nexts,
+    )  # fmt: skip
+
+
+def memory(talk: Talk) -> Finding:
+    """The memory."""
+    talk.remote("free -m")
+    one = talk.machine
+    tight = one.memory_percent >= TIGHT_MEMORY
+    return Finding(
+        look="memory", state="tight" if tight else "fine", values=memory_values(one), good=not tight,
+        nexts=("top_mem",) if tight else ("disks", "load"),
+    )  # fmt: skip
+
+
+def memory_values(one: Machine) -> dict[str, str]:
+    """The memory as values."""
+    return {"total": str(one.memory), "used": str(one.memory_used), "free": str(one.memory - one.memory_used)}
+
+
+def load(talk: Talk) -> Finding:
+    """The load, held against the cores."""
+    talk.remote("uptime", "nproc")
+    one = talk.machine
+    busy = one.load[0] >= 0.7 * one.cores
+    values = {"load": f"{one.load[0]:.2f}", "cores": str(one.cores)}
+    return Finding(
+        look="load", state="busy" if busy else "quiet", values=values, good=not busy,
+        nexts=("top_cpu",) if busy else ("memory", "disks"),
+    )  # fmt: skip
+
+
+def top(talk: Talk, by: str) -> Finding:
+    """The processes by cpu or memory."""
+    lines = talk.rng.choice((3, 4, 5))
+    talk.remote(TOP.format(by=by, lines=lines))
+    found = sorted(talk.machine.processes, key=lambda one: -(one.cpu if by == "cpu" else one.memory))[: lines - 1]
+    first = found[0]
+    hog = first.cpu >= HOG_CPU if by == "cpu" else first.memory >= HOG_MEMORY
+    remember(talk, first)
+    values = {"process": first.name, "pid": str(first.pid), "cpu": f"{first.cpu}", "memory": f"{first.memory}"}
+    kind = "CPU" if by == "cpu" else "memory"
+    share = [(one, one.cpu if by == "cpu" else one.memory) for one in found]
+    return Finding(
+        look=f"top_{'cpu' if by == 'cpu' else 'mem'}", state="hog" if hog else "calm", values=values, good=not hog,
+        points=tuple(f"`{one.name}` (pid {one.pid}): {figure}% {kind}" for one, figure in share),
+        rows=tuple((one.name, figure, f"{figure}%") for one, figure in share),
+        nexts=next_of(talk.machine, first) if hog else ("memory", "load", "disks"),
+    )  # fmt: skip
+
+
+def remember(talk: Talk, process: Process) -> None:
+    """From here on this process is the one that is talked about."""
+    talk.at |= {"process": process.name, "pid": str(process.pid)}
+    if talk.machine.service(process.name):
+        talk.at["service"] = process.name
+
+
+def next_of(machine: Machine, process: Process) -> tuple[str, ...]:
+    """What to do about a hungry process: a service is restarted, anything else stopped."""
+    return ("log", "restart") if machine.service(process.name) else ("kill",)
+
+
+def top_cpu(talk: Talk) -> Finding:
+    """The processes by cpu."""
+    return top(talk, "cpu")
+
+
+def top_mem(talk: Talk) -> Finding:
+    """The processes by memory."""
+    return top(talk, "mem")
+
+
+def status(talk: Talk) -> Finding:
+    """A service's state."""
+    talk.remote(f"systemctl status {talk.at['service']}")
+    one = talk.machine.service(talk.at["service"])
+    assert one is not None
+    nexts = {"failed": ("log", "restart"), "active": ("log", "errors"), "inactive": ("log",)}[one.state]
+    return Finding(
+        look="status", state=one.state, values={"since": one.since}, nexts=nexts, good=one.state == "active",
+    )  # fmt: skip
+
+
+def log(talk: Talk) -> Finding:
+    """A service's newest journal lines."""
+    one = talk.machine.service(talk.at["service"])
+    assert one is not None
+    lines = talk.rng.choice((3, 4, 5)) if one.cause else talk.rng.choice((2, 3))
+    talk.remote(f"journalctl -u {one.name} -n {lines} --no-pager")
+    if not one.cause:
+        newest = one.log[-1][9:]
+        return Finding(look="log", state="calm", values={"newest": newest}, nexts=("status", "errors"))
+    says = str(material()["causes"][one.cause]["says"])
+    return Finding(look="log", state="cause", values={"since": one.since, "says": says}, nexts=("restart",), good=False)
+
+
+def errors(talk: Talk) -> Finding:
+    """How many errors a service's log holds."""
+    talk.remote(f"grep -c ERROR /var/log/{talk.at['service']}.log")
+    one = talk.machine.service(talk.at["service"])
+    assert one is not None
+    state = "none" if not one.errors else "many" if one.errors >= MANY_ERRORS else "some"
+    return Finding(
+        look="errors", state=state, values={"count": str(one.errors)}, nexts=("log", "status"), good=state != "many",
+    )  # fmt: skip
+
+
+def switch(talk: Talk, verb: str) -> Finding:
+    """A service restarted or stopped, and asked afterwards how it is."""
+    service = talk.at["service"]
+    talk.remote(f"systemctl {verb} {service}")
+    talk.remote(f"systemctl is-active {service}")
+    return Finding(
+        look=verb, state="done", values={}, nexts=("status", "log") if verb == "restart" else ("failed_all",)
+    )
+
+
+def restart(talk: Talk) -> Finding:
+    """A restart."""
+    return switch(talk, "restart")
+
+
+def stop(talk: Talk) -> Finding:
+    """A stop."""
+    return switch(talk, "stop")
+
+
+def settings(talk: Talk) -> Finding:
+    """The application's settings."""
+    talk.remote(f"cat /etc/{talk.at['app']}.conf")
+    found = talk.machine.settings
+    talk.at["key"] = found[0][0]
+    return Finding(
+        look="settings", state="found", values={"key": found[0][0], "value": found[0][1]},
+        points=tuple(f"`{key}`: `{value}`" for key, value in found), nexts=("setting_gap", "setting_all"),
+    )  # fmt: skip
+
+
+def version(talk: Talk) -> Finding:
+    """The version that is deployed."""
+    talk.remote(f"cat /opt/{talk.at['app']}/VERSION")
+    return Finding(
+        look="version", state="found", values={"version": talk.machine.version}, nexts=("versions_all", "version_gap")
+    )
+
+
+def vacuum(talk: Talk) -> Finding:
+    """Old journals dropped, and the disks looked at again."""
+    text = talk.remote("journalctl --vacuum-size=500M")[0]
+    talk.remote("df -h")
+    disk = next(disk for disk in talk.machine.disks if disk.mount == held_by_journal(talk.machine))
+    freed = text.split("freed ")[1].split("G")[0]
+    talk.at["mount"] = disk.mount
+    return Finding(
+        look="vacuum", state="done", values={"freed": freed, **disk_values(disk)}, nexts=("folders", "disks")
+    )
+
+
+def kill(talk: Talk) -> Finding:
+    """A process ended, and the processes looked at again."""
+    gone = {"process": talk.at["process"], "pid": talk.at["pid"]}
+    talk.remote(f"kill {gone['pid']}")
+    talk.remote(TOP.format(by="cpu", lines=3))
+    now = max(talk.machine.processes, key=lambda one: one.cpu)
+    return Finding(
+        look="kill", state="done", values={**gone, "next": now.name, "cpu": f"{now.cpu}"}, nexts=("load", "memory")
+    )
+
+
+def diagnose(talk: Talk) -> Finding:
+    """The four usual suspects in one message."""
+    talk.remote(TOP.format(by="cpu", lines=3), "free -m", "df -h", "systemctl --failed --no-legend")
+    one = talk.machine
+    by_cpu = max(one.processes, key=lambda process: process.cpu)
+    fullest = max(one.disks, key=lambda disk: disk.percent)
+    failed = next((service for service in one.services if service.state == "failed"), None)
+    values = {**disk_values(fullest), "left": str(fullest.free), **memory_values(one)}
+    values |= {"process": by_cpu.name, "pid": str(by_cpu.pid), "cpu": f"{by_cpu.cpu}"}
+    talk.at["mount"] = fullest.mount
+    state = "none"
+    nexts: tuple[str, ...] = ("load",)
+    if by_cpu.cpu >= HOG_CPU:
+        remember(talk, by_cpu)
+        state, nexts = "cpu", next_of(one, by_cpu)
+    elif one.memory_percent >= TIGHT_MEMORY:
+        state, nexts = "memory", ("top_mem",)
+    elif fullest.percent >= TIGHT_DISK:
+        state, nexts = "disk", ("folders",)
+    elif failed:
+        talk.at["service"] = failed.name
+        state, nexts = "service", ("log", "restart")
+    return Finding(look="diagnose", state=state, values=values, nexts=nexts, good=state == "none")
+
+
+def unknown_host(talk: Talk) -> Finding:
+    """A machine that is not there: the call says so, and the list says which are."""
+    wrong = talk.at["host"]
+    talk.remote({"load": "uptime", "disks": "df -h", "memory": "free -m"}[talk.at["wanted"]])
+    talk.act(made("list_agents"))
+    names = [one.id for one in talk.fleet.machines]
+    return Finding(look="unknown_host", state="found", values={"wrong": wrong, "hosts": listed(names)}, good=False)

@@ -1,0 +1,184 @@
+"""The generator: conversations that hold together, in the user's voice, with calls that fit."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+
+import pytest
+
+from kt_lib.errors import SetupError
+from kt_lib.generator.answering import answer
+from kt_lib.generator.dialogues import generate
+from kt_lib.generator.fleet import make_fleet
+from kt_lib.leakage import measure_leakage
+from kt_lib.personas import PERSONAS
+from kt_lib.records import SftRow, ToolCall
+from kt_lib.style import broken_rules
+from kt_lib.world.suite import make_tasks
+
+ROWS = list(generate(600, 7))
+
+
+def calls_of(row: SftRow) -> list[ToolCall]:
+    """The calls in a row's messages, in order."""
+    found = []
+    for message in row.messages:
+        if message.role == "assistant" and message.content.startswith(("{", "[")):
+            held = json.loads(message.content)
+            found += [
+                ToolCall(name=one["tool"], arguments=one["params"])
+                for one in (held if isinstance(held, list) else [held])
+            ]
+    return found
+
+
+def persona_of(row: SftRow) -> str:
+    return next(one.name for one in PERSONAS if one.name in row.basis)
+
+
+def remote(agent_id: str, command: str) -> ToolCall:
+    return ToolCall(name="remote_bash", arguments={"agent_id": agent_id, "command": command})
+
+
+def test_the_shares_are_those_that_were_asked_for() -> None:
+    assert Counter(row.kind for row in ROWS) == {"conversation": 330, "conversation_multi_turn": 180, "no_call": 90}
+    assert Counter(row.kind for row in generate(40, 1, multi_turn_share=0.5, no_call_share=0.2)) == {
+        "conversation": 12, "conversation_multi_turn": 20, "no_call": 8,
+    }  # fmt: skip
+    assert set(Counter(map(persona_of, ROWS)).values()) == {120}
+
+
+def test_shares_that_cannot_be_are_refused() -> None:
+    with pytest.raises(SetupError, match="together at most 1"):
+        list(generate(10, 1, multi_turn_share=0.9, no_call_share=0.2))
+
+
+def test_all_scenarios_and_patterns_occur() -> None:
+    said = Counter(part for row in ROWS for part in row.basis.split(": ", 1)[1].split(", ")[1:])
+    for name in ("multi-agent health", "targeted diagnosis", "disk space", "process hunting", "log investigation",
+                 "service management", "configuration comparison", "deployment check", "local workspace",
+                 "hybrid workflow",
+                 "deeper follow-up", "iterative refinement", "teaching", "troubleshooting"):  # fmt: skip
+        assert said[name] >= 8, name
+
+
+def test_one_seed_gives_one_set_of_rows_and_another_another() -> None:
+    assert list(generate(20, 5)) == list(generate(20, 5))
+    assert not {row.messages for row in generate(50, 5)} & {row.messages for row in generate(50, 6)}
+
+
+def test_where_no_tool_must_be_called_none_is_and_elsewhere_one_is() -> None:
+    for row in ROWS:
+        assert bool(calls_of(row)) == (row.kind != "no_call"), row.basis
+        turns = sum(message.role == "user" for message in row.messages)
+        assert turns >= 2 if row.kind == "conversation_multi_turn" else row.kind == "no_call" or turns == 1
+
+
+def test_answers_break_no_voice_rule() -> None:
+    for row in ROWS[:300]:
+        asked = ""
+        for message in row.messages:
+            if message.role == "user":
+                asked = message.content
+            if message.role == "assistant" and not message.content.startswith(("{", "[")):
+                assert not broken_rules(message.content, persona_of(row), asked), message.content
+
+
+def test_an_agent_that_was_listed_is_there_later() -> None:
+    seen = 0
+    for row in ROWS:
+        listed: set[str] = set()
+        for message in row.messages:
+            if message.role == "tool" and message.name == "list_agents":
+                text = message.content
+                listed = (
+                    {one["id"] for one in json.loads(text)}
+                    if text.startswith("[")
+                    else set(re.findall(r"(?m)^(\S+) - ", text))
+                )
+            elif listed and message.role == "assistant" and message.content.startswith('{"tool": "remote_bash"'):
+                assert json.loads(message.content)["params"].get("agent_id", next(iter(listed))) in listed
+                seen += 1
+    assert seen > 40
+
+
+def test_what_a_disk_was_said_to_hold_it_holds_until_something_is_cleaned_up() -> None:
+    compared = 0
+    for row in ROWS:
+        held: dict[tuple[str, str], str] = {}
+        calls = iter(calls_of(row))
+        for message in row.messages:
+            if message.role != "tool":
+                continue
+            call = next(calls)
+            if "vacuum" in str(call.arguments.get("command")):
+                held = {}
+            if call.arguments.get("command") == "df -h":
+                for line in message.content.split("\n")[1:]:
+                    *_, percent, mount = line.split()
+                    key = (str(call.arguments["agent_id"]), mount)
+                    compared += key in held
+                    assert held.setdefault(key, percent) == percent
+    assert compared > 0
+
+
+def test_a_restarted_service_is_active_and_a_stopped_one_is_not() -> None:
+    fleet = make_fleet(random.Random(3))
+    one = fleet.machines[0]
+    for service in one.services:
+        fleet, _ = answer(fleet, remote(one.id, f"systemctl stop {service.name}"))
+        assert answer(fleet, remote(one.id, f"systemctl is-active {service.name}"))[1] == "inactive"
+        fleet, _ = answer(fleet, remote(one.id, f"systemctl restart {service.name}"))
+        assert answer(fleet, remote(one.id, f"systemctl is-active {service.name}"))[1] == "active"
+        assert "active (running)" in answer(fleet, remote(one.id, f"systemctl status {service.name}"))[1]
+
+
+def test_an_unknown_agent_is_an_error_and_so_is_an_unknown_command() -> None:
+    fleet = make_fleet(random.Random(4))
+    assert answer(fleet, remote("nobody", "uptime"))[1] == "error: unknown agent 'nobody'"
+    assert answer(fleet, remote(fleet.machines[0].id, "frobnicate -x"))[1] == "bash: frobnicate: command not found"
+
+
+def test_a_killed_process_is_gone_and_its_load_with_it() -> None:
+    fleet = make_fleet(random.Random(5))
+    one = fleet.machines[0]
+    gone = max(one.processes, key=lambda process: process.cpu)
+    after, _ = answer(fleet, remote(one.id, f"kill {gone.pid}"))
+    table = answer(after, remote(one.id, "ps -eo pid,user,%cpu,%mem,comm --sort=-%cpu | head -5"))[1]
+    assert str(gone.pid) not in table
+    assert after.machines[0].load[0] <= one.load[0]
+
+
+def test_requests_differ_even_without_their_names_and_numbers() -> None:
+    rows = list(generate(1500, 11))
+    assert len({row.messages for row in rows}) == 1500
+    assert len({masked(row) for row in rows}) >= 0.6 * 1500
+
+
+def masked(row: SftRow) -> str:
+    """The first request without the names of machines, services and files, and without numbers."""
+    said = next(message.content for message in row.messages if message.role == "user")
+    names = {str(value) for call in calls_of(row) for value in call.arguments.values()}
+    words = {word for name in names for word in re.split(r"[\s/|,.=]+", name) if len(word) > 3}
+    for word in sorted(words, key=len, reverse=True):
+        said = said.replace(word, "_")
+    return re.sub(r"\d+", "0", said)
+
+
+def test_nothing_of_an_evaluation_task_is_in_the_rows() -> None:
+    tasks = [task for kind in ("main", "not_calling", "multi_turn") for task in make_tasks(1, "test", kind, 200)]
+    assert measure_leakage(tasks, ROWS, [], [], 0.95).leaks == ()
+
+
+def test_native_rows_carry_calls_and_tools_as_such() -> None:
+    rows = list(generate(60, 2, protocol="native"))
+    called = [row for row in rows if row.kind != "no_call"]
+    assert all(row.tools for row in rows)
+    for row in called:
+        names = {tool.name for tool in row.tools}
+        calls = [call for message in row.messages for call in message.tool_calls]
+        assert calls
+        assert {call.name for call in calls} <= names

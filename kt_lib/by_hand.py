@@ -35,6 +35,16 @@ def context_by_hand(notebook: str, root: Path, state: Path, sample: Path = SAMPL
     )
 
 
+def newest_inputs(root: Path) -> dict[str, Input]:
+    """Every artifact of the newest finished run of a workspace; none before there is one."""
+    runs = root / "outputs" / "runs"
+    run = newest_finished(runs)
+    inputs: dict[str, Input] = {}
+    for folder, record in _steps_before("", runs, run) if run else ():
+        inputs |= inputs_from(folder, record)
+    return inputs
+
+
 def _steps_before(notebook: str, runs: Path, run: RunRecord) -> list[tuple[Path, StepRecord]]:
     found: list[tuple[Path, StepRecord]] = []
     for place in run.steps:

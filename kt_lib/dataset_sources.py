@@ -1,4 +1,4 @@
-"""What each source of a declared mix gives: rows made here, of the newest run, of ingested chats, or read from files."""
+"""What each source of a declared mix gives: made here, of the newest run, of ingested chats, or read from files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from kt_lib.conversation_rows import conversation_rows
 from kt_lib.corrections.made import correction_pairs, correction_rows, corrections
@@ -55,7 +55,7 @@ class Given(NamedTuple):
 def gathered(
     mix: Mix, place: Workplace, protocol: Protocol, on_source: OnSource = lambda name: None
 ) -> dict[str, Given]:
-    """What each source of a mix gives, in the mix's order; an absent one gives nothing. SourceError for a broken file."""
+    """What each source of a mix gives, in the mix's order; an absent one nothing. SourceError for a broken file."""
     found = {}
     for name, portion in mix.sources.items():
         on_source(name)
@@ -117,7 +117,10 @@ def _tables_in(path: Path) -> list[Path]:
     return [path] if path.suffix == ".parquet" else []
 
 
-def _under(row: SftRow, terms: Terms) -> SftRow:
+AnyRow = TypeVar("AnyRow", SftRow, PreferencePair)
+
+
+def _under(row: AnyRow, terms: Terms) -> AnyRow:
     """A row under the terms that somebody states for its file, where it has none of its own."""
     return row.model_copy(
         update={

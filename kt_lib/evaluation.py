@@ -23,6 +23,8 @@ CHAT = "plain_chat"
 """The guard of chat itself."""
 FORMATS = "prompt_formats"
 """The guard of tasks put in another form of prompt (`prompt_formats`)."""
+SAME_SCORE = 0.03
+"""How far the rate of merged weights may lie from that of their adapter, in 0..1."""
 FORMAT_TASKS = 320
 """Tasks that this guard begins with, the forms taking turns."""
 Ask = Callable[[Model, Sequence[Task]], list[Attempt]]
@@ -159,6 +161,23 @@ def against_last(
     asked = {row.task_id for row in candidate}
     protocol = candidate[0].protocol or "json"
     return paired_table(as_agent(model, [task for task in tasks if task.id in asked], protocol), candidate)
+
+
+def scored_again(merged: Path, attempts: Sequence[Attempt], tasks: Iterable[Task]) -> PairedTable:
+    """The adapter's attempts as an agent (first) and those of its merged, saved and reloaded weights (second).
+
+    ArtifactError where the two rates lie more than `SAME_SCORE` apart: such weights are not what was measured.
+    """
+    asked = {row.task_id for row in attempts}
+    model = EmbeddedModel(merged, name="merged")
+    again = as_agent(model, [task for task in tasks if task.id in asked], attempts[0].protocol or "json")
+    table = paired_table(attempts, again)
+    if abs(table.difference) > SAME_SCORE:
+        raise ArtifactError(
+            f"the merged model in {merged} scores {table.in_points} beside the adapter it was made of, on {table.n}"
+            " tasks: it is not what was measured; merge it again, and train again if that does not help"
+        )
+    return table
 
 
 def all_scores(

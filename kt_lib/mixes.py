@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kt_lib.records import Record
 
@@ -20,6 +20,8 @@ class Portion(Record):
     """How often a row may stand in the mix at most (over-sampling)."""
     files: tuple[str, ...] = ()
     """Files or folders to read the source from, in any form that `kt ingest` reads or that kt writes."""
+    quality: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Least quality score of a conversation read from files or chats, 0..1."""
     licence: str | None = None
     """Licence of these files, where none stands beside them."""
     consent: bool | None = None
@@ -30,6 +32,13 @@ class Portion(Record):
         if (self.share is None) == (self.count is None):
             raise ValueError("give a share or a count, one of the two")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_declared(self, whole: SerializerFunctionWrapHandler) -> Any:
+        """A share or a count that nothing is added to is written as the number it was declared by."""
+        if self == Portion(share=self.share, count=self.count):
+            return self.count if self.share is None else self.share
+        return whole(self)
 
     def asked(self, whole: int) -> int:
         """Rows asked for in a mix of `whole` rows."""

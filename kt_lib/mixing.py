@@ -26,6 +26,17 @@ class SourceLine(Record):
     """What a reader must know: short, absent, drawn from more, repeated."""
 
 
+class FunnelStep(Record):
+    """How many rows were left after one step between the sources and the dataset, and why others fell out there."""
+
+    step: str
+    """What was done, in words."""
+    rows: int
+    """Rows after it."""
+    left_out: dict[str, int] = {}
+    """Rows that fell out, by reason."""
+
+
 class Mixed(Record):
     """A mix as drawn."""
 
@@ -38,7 +49,7 @@ class Mixed(Record):
 
 
 def mixed(mix: Mix, pools: Mapping[str, Sequence[SftRow]]) -> Mixed:
-    """The mix drawn from `pools`, rows by source; the same mix and pools give the same rows in the same order.
+    """The mix drawn from `pools`, rows by source, each marked with it; the same gives the same rows in one order.
 
     Where a source is short its share stays short; it is not filled from elsewhere. A row stands in the mix as often as
     its source's `repeat` allows, and each of the others first.
@@ -49,7 +60,7 @@ def mixed(mix: Mix, pools: Mapping[str, Sequence[SftRow]]) -> Mixed:
     for name, portion in mix.sources.items():
         pool, asked = list(pools.get(name, ())), portion.asked(whole)
         drawn = _drawn(pool, asked, portion, random.Random(f"{mix.seed} {name}"))
-        rows += drawn
+        rows += [row.model_copy(update={"source": name}) for row in drawn]
         repeated = max(0, len(drawn) - len(pool))
         lines.append(
             SourceLine(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from kt_lib.errors import ParameterError
 from kt_lib.labels import QuestionKind
+from kt_lib.mixes import Sources as MixSources
 
 
 class _Mark:
@@ -133,18 +134,26 @@ class ImproveParams(NotebookParams):
 class DatasetsParams(NotebookParams):
     """07_datasets."""
 
+    model: ModelName
+    """Model by name: rows are measured by its own tokenizer where its weights are here."""
+    local_base: Annotated[str, InputPath]
+    """Folder of base weights for a served model; empty means the embedded model's own, or none."""
     protocol: ProtocolName
     """How agent calls are made."""
-    replay_share: Share
-    """Share of rows that replay the model's own chat successes."""
-    no_call_share: Share
-    """Share of rows whose right answer is no call."""
     max_rows: Annotated[int, Field(ge=1, le=10_000_000)]
-    """Most SFT rows."""
+    """SFT rows in all, of which the mix takes its shares."""
+    mix: MixSources
+    """What is asked of each source: a share of `max_rows` (0.4) or a count of rows (80)."""
+    scale_to: Annotated[str, Field(max_length=100)]
+    """Source by which a smaller mix keeps its shares; empty leaves the others as they are."""
+    variations: Annotated[int, Field(ge=0, le=40)]
+    """Variations of each of the eight documented errors."""
     max_pairs: Annotated[int, Field(ge=0, le=10_000_000)]
     """Most preference pairs."""
     leak_check: Annotated[float, Field(gt=0, le=1)]
     """Similarity at and above which a training row counts as a leak of an evaluation task."""
+    seed: Seed
+    """Seed of what is drawn."""
 
 
 class TrainParams(NotebookParams):

@@ -61,6 +61,7 @@ def _figures(data: ReportData) -> Json:
         "transferred": measured(sides.transferred) if sides.transferred else None,
         "failures": failures(data, sides),
         "guards": [verdict(one) for one in data.verdicts if one.suite != "target"],
+        "ablation": ablation(data.ablation),
         "target": next((verdict(one) for one in data.verdicts if one.suite == "target"), None),
         "levers": levers(data),
         "variants": variants(data.scores),
@@ -134,6 +135,16 @@ def verdict(one: Verdict) -> Json:
         "after": measured(paired.second),
         "reason": one.reason,
     }  # fmt: skip
+
+
+def ablation(verdicts: Sequence[Verdict]) -> list[Json]:
+    """A row for each suite: the base, and each training with whether it passed there."""
+    found: dict[str, Json] = {}
+    for one in verdicts:
+        row = found.setdefault(one.suite, {"suite": one.suite, "base": measured(one.table.first), "trainings": []})
+        judged = one.model_dump(mode="json", include={"variant", "verdict", "passed"})
+        row["trainings"].append(judged | measured(one.table.second) | {"difference": one.table.difference})
+    return list(found.values())
 
 
 def levers(data: ReportData) -> list[Json]:
@@ -222,6 +233,8 @@ def dataset(data: ReportData) -> Json:
     return {
         "rows": data.rows,
         "pairs": data.pairs,
+        "mix": [one.model_dump(mode="json") for one in data.mix],
+        "funnel": [one.model_dump(mode="json") for one in data.funnel],
         "examples": data.examples,
         "train_tasks": data.train_tasks,
         "train_chat_right": data.train_chat_right,

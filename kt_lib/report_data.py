@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from kt_lib.difference import pair
 from kt_lib.history import StepRecord
 from kt_lib.leakage import LeakageReport
+from kt_lib.mixing import FunnelStep, SourceLine
 from kt_lib.records import (
     Adapter,
     Attempt,
@@ -42,6 +43,9 @@ ARTIFACTS = (
     "attempts_after",
     "scores",
     "verdicts",
+    "ablation_verdicts",
+    "mix",
+    "funnel",
     "versions",
 )
 """What `gather` reads. The report's notebook asks `step.has` for each by name, for the plan reads names from there."""
@@ -94,6 +98,8 @@ class ReportData(Record):
     """Rates of every variant on the held-out suites."""
     verdicts: tuple[Verdict, ...] = ()
     """The gate's verdicts."""
+    ablation: tuple[Verdict, ...] = ()
+    """The same of every training, the candidate's among them."""
     versions: tuple[ModelVersion, ...] = ()
     """Versions made in this run."""
     history: tuple[ModelVersion, ...] = ()
@@ -104,6 +110,10 @@ class ReportData(Record):
     """SFT rows by kind."""
     pairs: dict[str, int] = {}
     """Preference pairs by the failure they fix."""
+    mix: tuple[SourceLine, ...] = ()
+    """What the mix asked of each source, what was available, and what was used."""
+    funnel: tuple[FunnelStep, ...] = ()
+    """From the sources' rows to the dataset."""
     examples: int = 0
     """Verified examples."""
     train_chat_right: int | None = None
@@ -147,11 +157,14 @@ def gather(step: Step[Any]) -> ReportData:
         profile=profiles[-1] if profiles else None,
         scores=_read(step, "scores", Score),
         verdicts=_read(step, "verdicts", Verdict),
+        ablation=_read(step, "ablation_verdicts", Verdict),
         versions=versions,
         history=_history(step),
         adapters=_read(step, "adapters", Adapter),
         rows=dict(Counter(row.kind for row in _read(step, "sft_rows", SftRow)).most_common()),
         pairs=dict(Counter(one.basis for one in _read(step, "preference_pairs", PreferencePair)).most_common()),
+        mix=_read(step, "mix", SourceLine),
+        funnel=_read(step, "funnel", FunnelStep),
         examples=len(_read(step, "examples", Example)),
         train_chat_right=len(train & right) if attempts else None,
         train_tasks=len(train),

@@ -28,6 +28,8 @@ def report_markdown(data: ReportData) -> str:
         *_section("Failures", ("failure", "before", "after"), _failures(said)),
         *_section("Levers, on dev tasks", ("lever", "failure class", "gain", "95%", "n", "kept"), _levers(said)),
         *_section("What must not be lost", ("guard", "change", "95%", "n", "verdict"), _guards(said)),
+        *_section("What each training gained and lost", _ablation_head(said), _ablation(said)),
+        *_section("The mix", ("source", "asked", "available", "used", "note"), _mix(said)),
         *_section("Goals", ("figure", "to", "measured", "n", "state"), _goals(said)),
         *_section("Steps", ("step", "time", "status"), _steps(said)),
     ]
@@ -107,6 +109,23 @@ def _guards(said: Mapping[str, Any]) -> list[tuple[str, ...]]:
         )
         for one in said["guards"]
     ]
+
+
+def _ablation_head(said: Mapping[str, Any]) -> tuple[str, ...]:
+    names = [plain(one["variant"]) for row in said["ablation"][:1] for one in row["trainings"]]
+    return ("suite", "n", "base", *names)
+
+
+def _ablation(said: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    for row in said["ablation"]:
+        cells = [f"{percent(one['value'])}{'' if one['passed'] else ' (not passed)'}" for one in row["trainings"]]
+        yield (plain(in_words(row["suite"])), str(row["base"]["n"]), percent(row["base"]["value"]), *cells)
+
+
+def _mix(said: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    for one in said["dataset"]["mix"]:
+        counts = (str(one[name]) for name in ("asked", "available", "used"))
+        yield (plain(one["name"]), *counts, plain(one["note"]))
 
 
 def _goals(said: Mapping[str, Any]) -> list[tuple[str, ...]]:

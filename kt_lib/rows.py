@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kt_lib.calls.writing import write_calls
-from kt_lib.leakage import LeakageReport
+from kt_lib.prompt_formats import FORMATS, in_format
 from kt_lib.records import Attempt, ChatMessage, Example, PreferencePair, Request, SftRow, Task
 
 Ask = Callable[[Task], Request]
@@ -48,25 +47,29 @@ def replay_rows(chat: Iterable[Attempt], tasks: Mapping[str, Task], ask: Ask) ->
     ]
 
 
-def mix(
-    agent: Sequence[SftRow], replay: Sequence[SftRow], shares: Mapping[str, float], most: int, seed: int
-) -> list[SftRow]:
-    """Rows in the wanted shares: `shares` of the whole for `chat_replay` and `no_call`, calls for the rest.
+def other_format_rows(examples: Iterable[Example], tasks: Mapping[str, Task], ask: Ask) -> list[SftRow]:
+    """Each right call once more, under another form of prompt, so that no one form is learned by heart.
 
-    Where there are too few rows of a kind its share stays short; it is not filled from elsewhere.
+    The forms take turns; every second time it is other names, the only form that asks for another answer.
     """
-    rng = random.Random(seed)
-    pools: dict[str, list[SftRow]] = {"chat_replay": list(replay), "no_call": [], "calls": []}
+    forms = ["renamed" if at % 2 else form for form in FORMATS for at in (0, 1)]
+    found = []
+    for at, example in enumerate(each for each in examples if each.calls):
+        task = tasks[example.task_id]
+        answered = (*task.messages, ChatMessage(role="assistant", tool_calls=example.calls))
+        other = in_format(task.model_copy(update={"messages": answered}), forms[at % len(forms)])
+        *before, last = other.messages
+        request = ask(other.model_copy(update={"messages": tuple(before)}))
+        found.append(row(request, write_calls(last.tool_calls), "other_format", example))
+    return found
+
+
+def own_sources(agent: Iterable[SftRow], replay: Sequence[SftRow], other: Sequence[SftRow]) -> dict[str, list[SftRow]]:
+    """The rows of one's own successes by the sources that a mix names."""
+    found: dict[str, list[SftRow]] = {"calls": [], "no_call": []}
     for each in agent:
-        pools["no_call" if each.kind == "no_call" else "calls"].append(each)
-    for pool in pools.values():
-        rng.shuffle(pool)
-    calls_share = 1 - sum(shares.values())
-    whole = min(most, round(len(pools["calls"]) / calls_share)) if calls_share > 0 else most
-    wanted = {kind: round(whole * share) for kind, share in shares.items()} | {"calls": round(whole * calls_share)}
-    rows = [each for kind, pool in pools.items() for each in pool[: wanted[kind]]]
-    rng.shuffle(rows)
-    return rows
+        found["no_call" if each.kind == "no_call" else "calls"].append(each)
+    return {**found, "chat_replay": list(replay), "other_formats": list(other)}
 
 
 def format_pairs(
@@ -111,23 +114,3 @@ def counts(rows: Sequence[SftRow], pairs: Sequence[PreferencePair]) -> dict[str,
     found = Counter(row.kind for row in rows)
     found.update(f"pair: {pair.basis}" for pair in pairs)
     return dict(found.most_common())
-
-
-def dataset_card(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], leakage: LeakageReport) -> str:
-    """What is in the dataset and how it was made, in Markdown."""
-    lines = [
-        "# Dataset",
-        "",
-        f"{len(rows)} SFT rows and {len(pairs)} preference pairs, made of the model's own successes and failures on"
-        " training tasks.",
-        "",
-        "| kind | rows |",
-        "|---|---|",
-        *(f"| {kind} | {count} |" for kind, count in counts(rows, pairs).items()),
-        "",
-        f"Leakage: {len(leakage.leaks)} leak(s) of {leakage.evaluation_tasks} evaluation tasks ({leakage.entities}"
-        f" made-up names) into {leakage.training_texts} training texts. A name counts as a whole word, a"
-        " request where it was learned as it is or with other names and numbers, and as a near-duplicate from a"
-        f" similarity of {leakage.threshold} on (Jaccard over three-word shingles).",
-    ]
-    return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from kt_lib.difference import pair
 from kt_lib.history import StepRecord
 from kt_lib.leakage import LeakageReport
 from kt_lib.levers import improvement
+from kt_lib.mixing import FunnelStep, SourceLine
 from kt_lib.records import (
     AcceptedCall,
     Adapter,
@@ -130,6 +131,13 @@ def run_of(
             "versions": (version,) if trained else (),
             "history": (version,) if trained else (),
             "adapters": (adapter,) if trained else (),
+            "mix": (
+                SourceLine(name=f"calls{said}", asked=300, available=200, used=200, repeated=0, note=f"short{said}"),
+            ),
+            "funnel": (FunnelStep(step=f"read{said}", rows=200, left_out={f"twice{said}": 4}),),
+            "ablation": tuple(
+                one.model_copy(update={"variant": f"{name}{said}"}) for name in ("sft", "alone") for one in verdicts
+            ),
             "rows": {"agent_call": 180, f"chat_replay{said}": 120},
             "pairs": {"wrong_key": 40, f"new_failure{said}": 10},
             "examples": 190,

@@ -11,7 +11,7 @@ from kt_lib.attempts import answers_rightly
 from kt_lib.errors import LeakageError
 from kt_lib.leakage import measure_leakage, refuse_leaks
 from kt_lib.records import Attempt, ChatMessage, Check, Example, Outcome, SftRow, Task
-from kt_lib.rows import agent_rows, counts, dataset_card, format_pairs, mix, replay_rows
+from kt_lib.rows import agent_rows, format_pairs, other_format_rows, own_sources, replay_rows
 
 TASKS = {one.id: one for one in (task(at) for at in range(40))}
 
@@ -57,16 +57,26 @@ def test_only_right_chat_answers_on_training_tasks_are_replayed() -> None:
     assert row.messages[-1].content == prose_of(task(1))
 
 
-def test_the_mix_keeps_its_shares_and_leaves_a_short_one_short() -> None:
-    calls = [sft_row(task(at)) for at in range(30)]
-    silent = [row.model_copy(update={"kind": "no_call"}) for row in calls[:2]]
-    replay = [row.model_copy(update={"kind": "chat_replay"}) for row in calls]
-    rows = mix([*calls, *silent], replay, {"chat_replay": 0.4, "no_call": 0.1}, 60, seed=1)
-    found = counts(rows, [])
-    assert found == {"agent_call": 30, "chat_replay": 24, "no_call": 2}, (
-        "six no-call rows were asked for, two are there"
-    )
-    assert rows == mix([*calls, *silent], replay, {"chat_replay": 0.4, "no_call": 0.1}, 60, seed=1)
+def test_each_right_call_is_learned_under_another_form_of_prompt_too_and_still_passes() -> None:
+    examples = [example(task(at)) for at in range(16)]
+    rows = other_format_rows(examples, TASKS, as_agent)
+    plain = agent_rows(examples, TASKS, as_agent)
+    assert len(rows) == 16
+    renamed = [at for at, one in enumerate(rows) if one.messages[-1] != plain[at].messages[-1]]
+    assert len(renamed) == 8 + 2, "every second one, and those whose turn it is"
+    for at in renamed:
+        name = json.loads(rows[at].messages[-1].content)["tool"]
+        assert name != "remote_bash"
+        assert f"{name}(" in rows[at].messages[0].content
+
+
+def test_own_rows_are_shared_out_by_the_names_that_a_mix_uses() -> None:
+    call = sft_row(task(1))
+    silent = call.model_copy(update={"kind": "no_call"})
+    found = own_sources([call, silent], [call], [])
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "calls": 1, "no_call": 1, "chat_replay": 1, "other_formats": 0,
+    }  # fmt: skip
 
 
 def test_a_pair_sets_the_right_call_against_the_models_own_failure() -> None:
@@ -160,11 +170,3 @@ def test_a_leak_in_a_pair_or_a_few_shot_example_counts_as_well() -> None:
     shown = example(task(1)).model_copy(update={"messages": (ChatMessage(role="user", content="reboot gorse-9"),)})
     report = measure_leakage([secret], [], [], [shown], 0.95)
     assert [leak.row for leak in report.leaks] == [f"example 0 (task {task(1).id})"]
-
-
-def test_the_card_counts_what_is_in_the_dataset() -> None:
-    rows = [sft_row(task(at)) for at in range(3)]
-    card = dataset_card(rows, [], measure_leakage([], rows, [], [], 0.95))
-    assert "3 SFT rows and 0 preference pairs" in card
-    assert "| agent_call | 3 |" in card
-    assert "0 leak(s)" in card

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from kt_lib.cli.dataset_build import build
+from kt_lib.cli.teach import teach
+
 if TYPE_CHECKING:
     from kt_lib.dataset_checks import Finding, Findings
     from kt_lib.dataset_lengths import Ruler
@@ -19,6 +22,10 @@ app = typer.Typer(help="Training data: check a file, write it in another layout.
 _WRONG = 1
 _SHOWN = 5
 _Refused = tuple[str, str]
+
+
+app.command()(build)
+app.command()(teach)
 
 
 @app.callback()

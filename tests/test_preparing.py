@@ -1,0 +1,56 @@
+"""From sources to rows that may be learned from: every step is counted, and says why a row fell out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tiny_base import task
+
+from kt_lib.dataset_lengths import Length, Ruler, estimate
+from kt_lib.preparing import prepared
+from kt_lib.records import ChatMessage, SftRow, Task
+
+
+def row(asked: str, answer: str = "Done and dusted.", **more: object) -> SftRow:
+    messages = (ChatMessage(role="user", content=asked), ChatMessage(role="assistant", content=answer))
+    return SftRow.model_validate({"messages": messages, "kind": "agent_call", "task_id": "t", "basis": "b"} | more)
+
+
+def words(rows: Sequence[object]) -> list[Length]:
+    return [Length(len(" ".join(one.content for one in each.messages).split())) for each in rows]  # type: ignore[attr-defined]
+
+
+RULER = Ruler(name="words", reads=12, measure=words)  # type: ignore[arg-type]
+
+
+def held_out(asked: str) -> Task:
+    return task(1, part="test").model_copy(update={"messages": (ChatMessage(role="user", content=asked),)})
+
+
+def test_each_step_counts_what_fell_out_and_why() -> None:
+    sources = {
+        "calls": [row("restart the mail daemon on oak"), row("how full is the disk of elm")],
+        "chats": [
+            row("restart the mail daemon on oak"),
+            row("please keep this to yourself", consent=False),
+            row("list the users of birch", "word " * 20),
+        ],
+    }
+    ready = prepared(sources, [held_out("how full is the disk of elm")], 0.95, RULER)
+    told = {step.step: (step.rows, sum(step.left_out.values())) for step in ready.funnel}
+    assert list(told.values()) == [(5, 0), (4, 1), (3, 1), (2, 1), (1, 1)]
+    assert ready.sources == {"calls": [sources["calls"][0].model_copy(update={"source": "calls"})], "chats": []}
+    assert "the people in it did not agree" in ready.funnel[1].left_out
+    assert any("12 tokens" in why for why in ready.funnel[4].left_out)
+
+
+def test_the_same_request_under_another_form_of_prompt_is_no_copy() -> None:
+    again = row("restart the mail daemon on oak", kind="other_format")
+    ready = prepared({"calls": [row("restart the mail daemon on oak")], "other_formats": [again]}, [], 0.95, estimate())
+    assert [len(rows) for rows in ready.sources.values()] == [1, 1]
+
+
+def test_a_row_that_the_models_template_refuses_is_left_out_with_its_words() -> None:
+    refusing = Ruler(name="strict", reads=100, measure=lambda rows: [Length(0, "roles must alternate") for _ in rows])
+    ready = prepared({"calls": [row("hello there")]}, [], 0.95, refusing)
+    assert ready.funnel[-1].left_out == {"the model's template refuses it: roles must alternate": 1}

@@ -12,8 +12,11 @@ Everything is in MB of 2^20 bytes. What it is made of, and where the numbers com
 - Activations: what the backward pass needs, counted for one token of one Llama-like layer after Korthikanti et al.
   2022 (Reducing Activation Recomputation), for frozen weights with adapters: 4 hidden states (both norms' inputs and
   outputs), 5 of attention (queries, keys, values, output, its copy), 4 of the feed-forward part, and each adapter's
-  inner values. Recomputing leaves one hidden state a layer, and one layer whole. On top stands the loss: TRL's SFT
-  takes the logits 256 tokens at a time, its DPO holds them all, three times over in float32.
+  inner values; that is what torch's hooks on saved tensors count too. Rows of unlike length need a mask of length x
+  length in every layer. Recomputing leaves one hidden state a layer, and one layer whole. On top stands the loss:
+  TRL's SFT takes the logits 256 tokens at a time, its DPO holds them all, three times over in float32.
+- On a CPU the C library keeps what was freed, in pieces that fit nothing else: activations are taken times 1.8. Held
+  against the peak of real trainings (`tests/test_memory.py` repeats two of them) it was 1.4 to 2.3 times.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ _MB = 2**20
 _NF4 = (4 + 0.127) / 8
 _CHUNK = 256
 """Tokens whose logits TRL's SFT loss takes at once."""
+_HEAP = 1.8
+"""How much more than its tensors a CPU training holds, by what was measured."""
 _EVERY = 0.01
 """Seconds between two looks at the memory of this process."""
 
@@ -92,6 +97,8 @@ def estimate(base: Path, recipe: SftRecipe | DpoRecipe, longest: int, way: Engin
     rows = recipe.per_device_train_batch_size * (2 if preferences else 1)
     recomputed = bool(options(way, recipe)["gradient_checkpointing"])
     activations = _activations(config, sizes, recipe, rows * length, number, recomputed)
+    activations += _masks(config, recipe, rows, length, number, recomputed)
+    activations *= _HEAP if way.device == "cpu" else 1
     activations += _loss(config, rows * length, number, preferences)
     if four:
         # A layer is unpacked for each product.
@@ -257,6 +264,13 @@ def _activations(
     if recomputed:
         return float(tokens * (layers * hidden * number + per_token + backward))
     return float(tokens * (layers * per_token + backward))
+
+
+def _masks(config: Any, recipe: SftRecipe | DpoRecipe, rows: int, length: int, number: int, recomputed: bool) -> float:
+    """Masks of rows side by side; packed, they are one long row."""
+    packed = isinstance(recipe, SftRecipe) and recipe.packing
+    places = (rows * length) ** 2 if packed else rows * length**2
+    return float(places * number * (1 if recomputed else config.num_hidden_layers))
 
 
 def _loss(config: Any, tokens: int, number: int, preferences: bool) -> float:

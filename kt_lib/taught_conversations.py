@@ -222,11 +222,13 @@ def _stranger(text: str, listing: str, said: str) -> str | None:
 
 def _off_voice(messages: Sequence[ChatMessage], persona: str) -> Refusal | None:
     asked = ""
+    hosts: list[str] = []
     for at, message in enumerate(messages, start=1):
+        hosts += [name for _, name in _named(message.tool_calls)]
         if message.role == "user":
             asked = message.content
         elif message.role == "assistant" and message.content:
-            broken = broken_rules(message.content, persona, asked)
+            broken = broken_rules(message.content, persona, asked, hosts)
             if broken:
                 return Refusal("voice", f"message {at}: {broken[0].rule}, {broken[0].detail}")
     return None

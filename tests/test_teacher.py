@@ -206,6 +206,7 @@ REFUSED = {
     ),
     "a call in a fence": ("call in words", in_place(3, says('```json\n{"tool": "remote_bash", "params": {}}\n```'))),
     "a robotic answer": ("voice", in_place(3, says("I will now execute the following command."))),
+    "a bare host": ("voice", in_place(3, says("The disk of amber01 is at 78%."))),
     "a bare path": ("voice", in_place(3, says("It is /var/log/syslog that grows."))),
 }
 

@@ -70,10 +70,9 @@ class Lengths(Record):
 
 
 def lengths_of(
-    rows: Sequence[SftRow], pairs: Sequence[PreferencePair], base: Path, max_length: int | None = None
+    rows: Sequence[SftRow], pairs: Sequence[PreferencePair], ruler: Ruler, max_length: int | None = None
 ) -> Lengths:
-    """The lengths by the tokenizer and chat template in `base`; `max_length` is what its model reads by default."""
-    ruler = ruler_of(base)
+    """The lengths by a ruler; `max_length` is what its model reads by default."""
     most = max_length or ruler.reads
     lines = [_line("SFT rows", ruler.measure(rows), most), _line("preference pairs", ruler.measure(pairs), most)]
     return Lengths(measured_by=ruler.name, max_length=most, lines=tuple(line for line in lines if line.n))

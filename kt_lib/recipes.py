@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from kt_lib.errors import ParameterError
 from kt_lib.records import Record
@@ -65,6 +65,12 @@ class SftRecipe(Record):
 
     It pays on a GPU with flash attention; on a CPU it was slower than batches of like length.
     """
+
+    @model_validator(mode="after")
+    def _packed_to_a_length(self) -> SftRecipe:
+        if self.packing and not self.max_length:
+            raise ValueError("`packing` needs a `max_length` to pack to")
+        return self
 
 
 class DpoRecipe(Record):
@@ -189,6 +195,8 @@ def _fault(form: type[Record], kind: str, loc: tuple[int | str, ...], message: s
         return f"there is no `{name}`; there are {', '.join(_fields(form, loc[:-1]))}"
     if kind == "missing":
         return f"`{name}` has no value"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
     return f"`{name}` is {value!r}: {message[0].lower()}{message[1:]}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from kt_lib.errors import ParameterError
 from kt_lib.recipes import Lora, Recipe, changed, recipe, shipped_recipes
 
@@ -49,6 +50,7 @@ def test_a_learning_rate_written_as_text_is_a_number(tmp_path: Path) -> None:
         (WHOLE.replace("1e-4", "quick") + REST, "`sft.learning_rate` is 'quick'"),
         (WHOLE.replace("1e-4", "-1") + REST, "`sft.learning_rate` is -1: input should be greater than 0"),
         (WHOLE.replace("mine", "yours") + REST, "`name` is 'yours'; a recipe is called as its file, 'mine'"),
+        (WHOLE + REST + "  packing: true\n", "`packing` needs a `max_length` to pack to"),
         ("- 1\n", "must hold `name:`"),
         ("name: [", "mine.yaml"),
     ],

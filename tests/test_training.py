@@ -19,9 +19,9 @@ from kt_lib.engines import engine
 from kt_lib.errors import KtError, NoLocalWeights
 from kt_lib.models.embedded import packaged_base
 from kt_lib.recipes import DpoRecipe, SftRecipe
-from kt_lib.records import Adapter, ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec
+from kt_lib.records import Adapter, ChatMessage, PreferencePair, Request, SftRow, ToolCall, ToolSpec
 from kt_lib.release import answers
-from kt_lib.training import train_dpo, train_sft
+from kt_lib.training import fitting, lengths, train_dpo, train_sft
 from kt_lib.weights import load, load_tokenizer, quiet, weights_digest
 
 QUICK = SftRecipe(num_train_epochs=1, learning_rate=3e-3, per_device_train_batch_size=4, seed=1)
@@ -231,6 +231,112 @@ def test_a_row_longer_than_the_model_reads_is_named_not_cut(base: Path, tmp_path
     long = long.model_copy(update={"messages": (ChatMessage(role="user", content="word " * 600), *long.messages[1:])})
     with pytest.raises(KtError, match=r"train-main-3 has \d+ tokens and the model reads 512"):
         train_sft(base, [sft_row(task(1)), long], tmp_path / "a", QUICK)
+
+
+def test_a_row_longer_than_the_recipe_allows_is_refused_or_set_aside(base: Path, tmp_path: Path) -> None:
+    rows = [sft_row(task(at)) for at in range(4)]
+    extra = ChatMessage(role="user", content="word " * 60)
+    long = rows[3].model_copy(update={"messages": (extra, *rows[3].messages[1:])})
+    most = max(lengths(rows[:3], base))
+    short = QUICK.model_copy(update={"max_length": most})
+    with pytest.raises(KtError, match=rf"train-main-3 has \d+ tokens and the recipe's `max_length` is {most}: leave"):
+        train_sft(base, [*rows[:3], long], tmp_path / "a", short)
+    kept, left_out = fitting([*rows[:3], long], base, short.max_length)
+    assert (kept, left_out) == (rows[:3], [long])
+    assert train_sft(base, kept, tmp_path / "a", short).rows == 3
+    assert fitting([*rows[:3], long], base) == ([*rows[:3], long], []), "the model itself reads it"
+    told = pairs(3)
+    longer = told[1].model_copy(update={"rejected": "no " * 500})
+    assert fitting([told[0], longer, told[2]], base) == ([told[0], told[2]], [longer])
+
+
+def talk(at: int) -> SftRow:
+    """Two answers that follow from the number in the first question."""
+    said = [("user", f"name {at}"), ("assistant", f"host-{at}"), ("user", "again"), ("assistant", f"host-{at}.")]
+    messages = tuple(ChatMessage(role=role, content=content) for role, content in said)  # type: ignore[arg-type]
+    return SftRow(messages=messages, learn="all", kind="talk", task_id=f"talk-{at}", basis="made up")
+
+
+def test_where_a_row_asks_for_it_every_answer_is_learned(tmp_path: Path) -> None:
+    rows = [talk(at) for at in range(8)]
+    recipe = SftRecipe(num_train_epochs=15, learning_rate=5e-3, per_device_train_batch_size=4, seed=1)
+    train_sft(packaged_base(), rows, tmp_path / "all", recipe)
+    last = [row.model_copy(update={"learn": "last"}) for row in rows]
+    train_sft(packaged_base(), last, tmp_path / "last", recipe)
+    with quiet():
+        tokenizer = load_tokenizer(packaged_base())
+        asked = [Request(messages=row.messages[:1]) for row in rows]
+        every = answers(load(packaged_base(), tmp_path / "all"), tokenizer, asked)
+        only = answers(load(packaged_base(), tmp_path / "last"), tokenizer, asked)
+    right = [row.messages[1].content for row in rows]
+    assert sum(a == b for a, b in zip(every, right, strict=True)) >= 7
+    assert sum(a == b for a, b in zip(only, right, strict=True)) == 0
+    assert "Learned: 16 answers" in (tmp_path / "all" / "README.md").read_text()
+
+
+def test_small_batches_gathered_up_learn_the_same_as_a_large_one(base: Path, tmp_path: Path) -> None:
+    rows = [sft_row(task(at)) for at in range(16)]
+    large = QUICK.model_copy(update={"per_device_train_batch_size": 8})
+    small = QUICK.model_copy(update={"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4})
+    one = train_sft(base, rows, tmp_path / "large", large)
+    other = train_sft(base, rows, tmp_path / "small", small)
+    assert one.steps == other.steps == 2
+    assert [loss for _, loss in other.losses] == pytest.approx([loss for _, loss in one.losses], rel=1e-4)
+
+
+def test_packed_rows_do_not_see_one_another(base: Path, tmp_path: Path) -> None:
+    rows = [sft_row(task(at)) for at in range(8)]
+    alone = train_sft(base, rows, tmp_path / "alone", QUICK.model_copy(update={"per_device_train_batch_size": 8}))
+    long = QUICK.model_copy(update={"packing": True, "max_length": 512, "per_device_train_batch_size": 8})
+    packed = train_sft(base, rows, tmp_path / "packed", long)
+    assert packed.steps == alone.steps == 1
+    assert packed.losses[0][1] == pytest.approx(alone.losses[0][1], rel=1e-4)
+    assert packed.tokens == alone.tokens
+
+
+def test_another_form_of_preference_loss_is_a_matter_of_the_recipe(base: Path, tmp_path: Path) -> None:
+    recipe = PREFER.model_copy(update={"loss_type": "ipo", "num_train_epochs": 1})
+    adapter = train_dpo(base, None, pairs(8), tmp_path / "ipo", recipe)
+    assert adapter.losses[0][1] == pytest.approx((0 - 1 / (2 * recipe.beta)) ** 2, rel=1e-3), "IPO's squared distance"
+
+
+@pytest.mark.parametrize(
+    "fault", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes")]
+)
+def test_where_memory_ends_the_remedy_is_told(base: Path, tmp_path: Path, fault: Exception) -> None:
+    rows = [sft_row(task(at)) for at in range(16)]
+
+    def fail(step: int, of: int, loss: float) -> None:
+        if step == 2:
+            raise fault
+
+    with pytest.raises(KtError) as caught:
+        train_sft(base, rows, tmp_path / "sft", QUICK, fail)
+    told = str(caught.value)
+    longest = max(lengths(rows, base))
+    assert f"out of memory at step 3 of 4, with batches of 4 rows of up to {longest} tokens" in told
+    assert "set `per_device_train_batch_size` to 2 and `gradient_accumulation_steps` to 2 (as many rows a step)" in told
+    assert f"a `max_length` below {longest}" in told
+    assert "set `load_in_4bit` to true" in told
+    assert caught.value.__cause__ is fault
+    assert not (tmp_path / "sft").exists()
+
+
+def test_a_fault_that_is_not_of_memory_stays_what_it_is(base: Path, tmp_path: Path) -> None:
+    def fail(step: int, of: int, loss: float) -> None:
+        raise RuntimeError("size mismatch")
+
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        train_sft(base, [sft_row(task(1))], tmp_path / "sft", QUICK, fail)
+
+
+def test_an_adapter_says_by_what_it_was_trained_and_what_memory_it_took(base: Path, tmp_path: Path) -> None:
+    adapter = train_sft(base, [sft_row(task(at)) for at in range(4)], tmp_path / "sft", QUICK)
+    assert adapter.engine == engine(QUICK).name
+    assert adapter.peak_mb > 0
+    written = (tmp_path / "sft" / "README.md").read_text()
+    assert f"Memory: {adapter.peak_mb:,.0f} MB at the peak; expected " in written
+    assert "parameters of the base" in written
 
 
 def test_a_folder_without_weights_is_told(tmp_path: Path) -> None:

@@ -52,21 +52,17 @@ class Making(Record):
     """What it learned from."""
 
 
-def making(adapter: Path, rows: Sequence[SftRow], pairs: Sequence[PreferencePair]) -> Making:
+def making(adapter: Path, rows: Sequence[SftRow | PreferencePair]) -> Making:
     """How the version with this adapter was made: by the adapter's card, and by the rows and pairs it learned from."""
     told = adapter / "README.md"
     lines = told.read_text(encoding="utf-8").splitlines() if told.is_file() else []
-    sources: Counter[tuple[str, str | None, bool | None]] = Counter()
-    of_pairs: Counter[tuple[str, str | None, bool | None]] = Counter()
-    for row in rows:
-        sources[row.source, row.licence, row.consent] += 1
-    for pair in pairs:
-        of_pairs[pair.source, pair.licence, pair.consent] += 1
+    pairs = Counter((row.source, row.licence, row.consent) for row in rows if isinstance(row, PreferencePair))
+    others = Counter((row.source, row.licence, row.consent) for row in rows if isinstance(row, SftRow))
     return Making(
         training=tuple(line.removeprefix("- ") for line in lines if line.startswith("- ")),
         learned_from=tuple(
-            LearnedFrom(source=key[0], licence=key[1], consent=key[2], rows=sources[key], pairs=of_pairs[key])
-            for key in sorted({*sources, *of_pairs}, key=str)
+            LearnedFrom(source=key[0], licence=key[1], consent=key[2], rows=others[key], pairs=pairs[key])
+            for key in sorted({*others, *pairs}, key=str)
         ),
     )
 

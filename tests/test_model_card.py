@@ -97,7 +97,7 @@ def test_recipe_and_engine_are_taken_from_the_adapters_card_and_sources_from_the
         prompt=HELLO[:1], chosen="a", rejected="b", task_id="t", basis="b", evidence="e", source="own", licence="MIT"
     )
     rows = [row("own", "MIT", True), row("own", "MIT", True), row("teacher", None), row("own", "CC-BY-4.0")]
-    made = making(tmp_path, rows, [pair])
+    made = making(tmp_path, [*rows, pair])
     assert made.training == ("Engine: TRL and PEFT on the CPU", "`learning_rate`: 0.001")
     assert set(made.learned_from) == {
         LearnedFrom(source="own", licence="MIT", consent=True, rows=2, pairs=0),
@@ -117,7 +117,7 @@ def test_recipe_and_engine_are_taken_from_the_adapters_card_and_sources_from_the
 
 
 def test_an_adapter_without_a_card_is_no_hindrance(tmp_path: Path) -> None:
-    assert making(tmp_path, [], []) == Making(training=(), learned_from=())
+    assert making(tmp_path, []) == Making(training=(), learned_from=())
 
 
 def test_the_code_on_the_card_runs_and_is_answered_by_a_call() -> None:

@@ -13,6 +13,7 @@ from model_server import Fault, ModelServer
 from kt_lib.cached_asking import AT_ONCE, Budget
 from kt_lib.calls.protocol import read_agent
 from kt_lib.errors import ConsentRequired, ServerFault, SetupError
+from kt_lib.generator.scenarios import SCENARIOS
 from kt_lib.models.interface import Progress
 from kt_lib.models.openai_compatible import OpenAiModel
 from kt_lib.personas import PERSONAS
@@ -324,6 +325,10 @@ def test_wishes_are_drawn_in_the_wanted_shares_and_every_persona_meets_every_sce
     assert drawn_wishes(400, seed=3) == found != drawn_wishes(400, seed=4)
     assert len(requests_for(found, seed=3)) == len({one.model_dump_json() for one in requests_for(found, 3).values()})
     assert all(one.tools == (LIST,) for one in drawn_wishes(5, seed=1, tools=[LIST]))
+
+
+def test_teacher_and_generator_know_the_same_scenarios() -> None:
+    assert set(scenarios()) == set(SCENARIOS)
 
 
 def test_shares_that_cannot_be_drawn_are_refused() -> None:

@@ -141,12 +141,12 @@ def fault_of(exchange: Exchange, tools: Sequence[ToolSpec], protocol: Protocol, 
     seen = as_seen(answer.messages)
     if not seen or seen[-1].role == "tool":
         return "no answer after the tool's result" if seen else "no answer"
-    if _unanswered(answer.messages, last):
+    if unanswered(answer.messages, last):
         return "a call that nothing answers"
     return next((why for one in seen if one.role == "assistant" and (why := no_model(one, tools, protocol))), None)
 
 
-def _unanswered(messages: Sequence[Message], last: bool) -> bool:
+def unanswered(messages: Sequence[Message], last: bool) -> bool:
     """Whether the assistant or the user goes on without the results of the calls made."""
     open_calls = 0
     for message in messages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from kt_lib.calls.checking import Judgement, check_calls
 from kt_lib.calls.failures import (
@@ -27,11 +28,12 @@ from kt_lib.calls.rules import one_name
 from kt_lib.calls.shapes import command_parameter
 from kt_lib.records import ChatMessage, Completion, Protocol, Task, ToolCall
 
-_REFUSES = re.compile(
+REFUSES: Final = re.compile(
     r"\b(?:I\s*(?:'m|’m| am)\s+(?:sorry|unable|not able|afraid)|I\s+(?:cannot|can\s?not|can['’]?t|won['’]?t)"
     r"|I (?:don['’]t|do not) have (?:access|the ability)|as an AI|unable to (?:help|assist|do|access|comply))\b",
     re.IGNORECASE,
 )
+"""Words by which an answer declines."""
 _INSTRUCTS = re.compile(
     r"```|\b(?:you (?:can|could|should|need to|may)|run|execute|type|enter|use|try|call)\b[^.\n]{0,80}`"
     r"|\bopen (?:a|your) terminal\b"
@@ -71,7 +73,7 @@ def _judge(task: Task, text: str, reading: Reading) -> Judgement:
         judged = Judgement(outcome="malformed", failure=reading.failure, detail=reading.detail)
     elif reading.failure == EMPTY_REPLY:
         judged = Judgement(outcome="wrong", failure=EMPTY_REPLY, detail=reading.detail)
-    elif not reading.calls and _goes_in_circles(text):
+    elif not reading.calls and goes_in_circles(text):
         judged = Judgement(outcome="wrong", failure=LOOP, detail="the same line over and over")
     else:
         judged = check_calls(reading.calls, task.check, task.tools)
@@ -95,7 +97,7 @@ def _why_abstained(judged: Judgement, task: Task, text: str) -> Judgement:
         return _named(judged, LOST_CONTEXT, f"`{forgotten}` was named in an earlier turn")
     if _INSTRUCTS.search(text):
         return _named(judged, INSTRUCTIONS_INSTEAD_OF_ACTION, "says how to do it instead of doing it")
-    if _REFUSES.search(text):
+    if REFUSES.search(text):
         return _named(judged, REFUSAL, "declines, or says it is not able to")
     return _named(judged, ABSTAINED, "a clean answer without the call that was due")
 
@@ -164,7 +166,8 @@ def _word_stems(words: set[str]) -> set[str]:
     return parts | {part + "s" for part in parts} | {part.rstrip("s") for part in parts}
 
 
-def _goes_in_circles(text: str) -> bool:
+def goes_in_circles(text: str) -> bool:
+    """Whether a text says the same over and over."""
     lines = [line.strip() for line in text.splitlines() if len(line.strip()) > 3]
     if any(lines.count(line) >= 5 for line in set(lines) if not set(line) <= set("`-=|+* ")):
         return True

@@ -10,6 +10,7 @@ from typing import Any
 
 from kt_lib.artifacts import write_whole
 from kt_lib.errors import ArtifactError, NoLocalWeights
+from kt_lib.gguf import Told, add_gguf, programs
 from kt_lib.ledger import Championship, Ledger, open_ledger
 from kt_lib.model_card import Making, model_card
 from kt_lib.modelfile import MODELFILE, modelfile
@@ -208,8 +209,13 @@ def open_version(name: str, state: Path, **bounds: Any) -> Model:
     return open_model(f"embedded@{chosen.version}", folder=folder_of(chosen, state))
 
 
-def export(version: ModelVersion, state: Path, to: Path) -> Path:
-    """Copies a version's merged weights, tokenizer, template and card to `to`, which must not be there yet."""
+def export(version: ModelVersion, state: Path, to: Path, gguf: str = "", told: Told = log.info) -> Path:
+    """Copies a version's merged weights, tokenizer, template, Modelfile and card to `to`, which must not be there yet.
+
+    With the name of a type in `gguf` a GGUF file of it is made beside them, and every line of its converter told.
+    """
+    if gguf:
+        programs(gguf)
     folder = folder_of(version, state)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise ArtifactError(f"{to} is there already: name another place, nothing is overwritten")
@@ -217,6 +223,8 @@ def export(version: ModelVersion, state: Path, to: Path) -> Path:
     part = _fresh(to.parent / f"{_MAKING}{to.name}", make=False)
     try:
         shutil.copytree(folder, part)
+        if gguf:
+            add_gguf(part, gguf, told)
         if to.exists():
             to.rmdir()
         part.rename(to)

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """Key for that server."""
     threads: int | None = Field(default=None, ge=1, validation_alias="OMP_NUM_THREADS")
     """Threads of a kernel; None means one per core that this process may use."""
+    llama_cpp: Path | None = Field(default=None, validation_alias="KT_LLAMA_CPP")
+    """Folder of llama.cpp, whose converter makes GGUF; None means that it is looked for on PATH."""
     unsloth_on_cpu: bool = Field(default=False, validation_alias="KT_UNSLOTH_ON_CPU")
     """Whether Unsloth trains without a GPU, which is slow: for trying kt's way through it on such a machine."""
 

@@ -122,6 +122,20 @@ def test_a_version_is_exported_and_nothing_is_overwritten(released: Path, tmp_pa
         kt("export", "1.0.0", "--to", str(tmp_path / "out"))
 
 
+def test_a_version_is_exported_as_gguf_where_llama_cpp_is(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ParameterError, match="no GGUF type is called 'q9'"):
+        kt("export", "1.0.0", "--to", str(tmp_path / "out"), "--gguf", "q9")
+    assert not (tmp_path / "out").exists()
+    converter = "import pathlib, sys; pathlib.Path(sys.argv[3]).write_bytes(b'GGUF'); print('half way 50%')"
+    (tmp_path / "convert_hf_to_gguf.py").write_text(converter)
+    monkeypatch.setenv("KT_LLAMA_CPP", str(tmp_path))
+    told = kt("export", "1.0.0", "--to", str(tmp_path / "out"), "--gguf", "q8_0")
+    assert "half way 50%" in told.output
+    assert (tmp_path / "out" / "model-q8_0.gguf").read_bytes() == b"GGUF"
+
+
 def test_a_chat_is_with_the_champion_and_works_from_a_pipe(released: Path) -> None:
     kt("promote", "1.0.0")
     told = kt("chat", "--mode", "agent", typed="/mode chat\nshow the memory on web-12\n/quit\nnever read\n").output

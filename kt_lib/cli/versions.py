@@ -91,13 +91,16 @@ def rollback(
 def export(
     version: VersionName,
     to: Annotated[Path, typer.Option(help="Folder to make; nothing there is overwritten.")],
+    gguf: Annotated[
+        str, typer.Option(metavar="TYPE", help="Make a GGUF file too, by llama.cpp's converter: f16, q8_0, q4_k_m, ...")
+    ] = "",
 ) -> None:
-    """Copy a version's merged safetensors, tokenizer, chat template and card."""
+    """Copy a version's merged safetensors, tokenizer, chat template, Modelfile and card; make a GGUF file of them."""
     from kt_lib.release import export as export_version
 
     with _ledger() as ledger:
         chosen = ledger.version(version)
-    folder = export_version(chosen, _state(), to)
+    folder = export_version(chosen, _state(), to, gguf, lambda line: typer.echo(_line(line), err=True))
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     typer.echo(f"{folder}: version {version}, {size:.1f} MB")
 

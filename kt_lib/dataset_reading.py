@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from kt_lib.calls.writing import write_calls
 from kt_lib.dataset_files import Raw
@@ -51,14 +52,15 @@ def read_row(raw: Raw, source: Provenance) -> list[Entry]:
         about = _About(_about(raw.value), raw.place, source.file)
         found = _READERS[form](raw.value, about, notes)
         _check_columns(raw.value, notes)
+        _check_text(found)
     except Unusable as unusable:
         return [_set_aside(raw, source, form, str(unusable))]
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return [_set_aside(raw, source, form, f"`{where}`: {first['msg']}")]
-    except (RecursionError, UnicodeEncodeError) as error:
-        return [_set_aside(raw, source, form, f"it cannot be kept: {error}")]
+    except RecursionError:
+        return [_set_aside(raw, source, form, "nested too deeply to be kept")]
     return [Entry(place=raw.place, form=form, row=row, notes=notes.told()) for row in found]
 
 
@@ -101,6 +103,15 @@ def _check_columns(row: Mapping[str, Any], notes: Notes) -> None:
     for name in row.keys() - known:
         if row[name] is not None:
             notes.add(f"the column `{name[:60]}` is not kept")
+
+
+def _check_text(rows: Sequence[Record]) -> None:
+    """No file can hold half a surrogate pair, which JSON can write as an escape."""
+    for row in rows:
+        try:
+            row.model_dump_json()
+        except PydanticSerializationError:
+            raise Unusable("it holds half a character (one escape of a surrogate pair)") from None
 
 
 # --- the layouts -----------------------------------------------------------------------------------------------------

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dataset_rows import said, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kt_lib.dataset_files import write_objects
 from kt_lib.dataset_layouts import read_dataset, write_pairs, write_rows, write_unpaired
-from kt_lib.dataset_records import UnpairedRow
+from kt_lib.dataset_records import Dataset, UnpairedRow
+from kt_lib.errors import SetupError
 from kt_lib.records import ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec
 
 KINDS = ["jsonl", "parquet"]
@@ -114,23 +118,242 @@ def conversations(draw: st.DrawFn) -> tuple[ChatMessage, ...]:
 plain_tools = st.lists(st.builds(ToolSpec, name=plain_names, description=texts, parameters=arguments), max_size=2)
 
 
-@given(said=conversations(), offered=plain_tools, learn=st.sampled_from(["last", "all"]))
+@given(told=conversations(), offered=plain_tools, learn=st.sampled_from(["last", "all"]))
 @patiently
 def test_openai_keeps_messages_tools_and_what_is_learned(
-    tmp_path: Path, said: tuple[ChatMessage, ...], offered: list[ToolSpec], learn: Any
+    tmp_path: Path, told: tuple[ChatMessage, ...], offered: list[ToolSpec], learn: Any
 ) -> None:
     offered = list({tool.name: tool for tool in offered}.values())
-    row = SftRow(messages=said, tools=tuple(offered), learn=learn, kind="k", task_id="t", basis="b", licence="MIT")
+    row = SftRow(messages=told, tools=tuple(offered), learn=learn, kind="k", task_id="t", basis="b", licence="MIT")
     write_rows(tmp_path / "o.jsonl", [row], "openai")
     (found,) = read_dataset(tmp_path / "o.jsonl").rows
     assert (found.messages, found.tools, found.learn) == (row.messages, row.tools, row.learn)
     assert (found.source, found.licence, found.consent, found.task_id) == ("o.jsonl", None, None, "line 1")
 
 
-@given(said=conversations(), chosen=texts, rejected=texts)
+@given(told=conversations(), chosen=texts, rejected=texts)
 @patiently
-def test_openai_keeps_pairs(tmp_path: Path, said: tuple[ChatMessage, ...], chosen: str, rejected: str) -> None:
-    pair = PreferencePair(prompt=said[:-1], chosen=chosen, rejected=rejected, task_id="t", basis="b", evidence="e")
+def test_openai_keeps_pairs(tmp_path: Path, told: tuple[ChatMessage, ...], chosen: str, rejected: str) -> None:
+    pair = PreferencePair(prompt=told[:-1], chosen=chosen, rejected=rejected, task_id="t", basis="b", evidence="e")
     write_pairs(tmp_path / "o.jsonl", [pair], "openai")
     (found,) = read_dataset(tmp_path / "o.jsonl").pairs
     assert (found.prompt, found.chosen, found.rejected) == (pair.prompt, chosen, rejected)
+
+
+# --- other people's files --------------------------------------------------------------------------------------------
+
+
+def read(tmp_path: Path, *rows: dict[str, Any]) -> Dataset:
+    return read_dataset(write(tmp_path / "data.jsonl", list(rows)))
+
+
+def test_a_prompt_and_its_completion_are_a_row_that_learns_the_last_answer(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, {"prompt": "Hello?", "completion": "Hi."}).rows
+    assert row.messages == (ChatMessage(role="user", content="Hello?"), ChatMessage(role="assistant", content="Hi."))
+    assert (row.learn, row.source, row.licence, row.consent) == ("last", "data.jsonl", None, None)
+
+
+def test_messages_without_a_word_on_it_learn_every_answer(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, {"messages": [said("user", "a"), said("assistant", "b")]}).rows
+    assert row.learn == "all"
+
+
+def test_of_answers_of_which_some_are_learned_each_is_a_row_of_its_own(tmp_path: Path) -> None:
+    answers = [{**said("assistant", str(at)), "weight": int(at != 1)} for at in range(4)]
+    told = [one for answer in answers for one in (said("user", "?"), answer)]
+    found = read(tmp_path, {"messages": told})
+    assert [(row.learn, row.messages[-1].content) for row in found.rows] == [
+        ("last", "0"),
+        ("last", "2"),
+        ("last", "3"),
+    ]
+    assert [len(row.messages) for row in found.rows] == [2, 6, 8]
+    assert [entry.place for entry in found.entries] == ["line 1"] * 3
+
+
+def test_a_completion_of_several_messages_learns_each_of_its_answers(tmp_path: Path) -> None:
+    before = [said("user", "a"), said("assistant", "old"), said("user", "b")]
+    after = [said("assistant", "1"), said("user", "c"), said("assistant", "2")]
+    found = read(tmp_path, {"prompt": before, "completion": after})
+    assert [row.messages[-1].content for row in found.rows] == ["1", "2"]
+
+
+def test_sides_that_begin_alike_share_that_as_their_prompt(tmp_path: Path) -> None:
+    start = [said("user", "a"), said("assistant", "b"), said("user", "c")]
+    (pair,) = read(
+        tmp_path, {"chosen": [*start, said("assistant", "x")], "rejected": [*start, said("assistant", "y")]}
+    ).pairs
+    assert [message.content for message in pair.prompt] == ["a", "b", "c"]
+    assert (pair.chosen, pair.rejected) == ("x", "y")
+
+
+def test_a_chosen_call_is_read_as_text_and_said_to_be(tmp_path: Path) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    row = {
+        "input": {"messages": [said("user", "do it")], "tools": [], "parallel_tool_calls": True},
+        "preferred_output": [{"role": "assistant", "tool_calls": [call]}],
+        "non_preferred_output": [said("assistant", "no")],
+    }
+    (entry,) = read(tmp_path, row).entries
+    assert isinstance(entry.row, PreferencePair)
+    assert entry.row.chosen == '{"tool": "f", "params": {"a": 1}}'
+    assert entry.notes == ("the calls of `chosen` are read as the JSON protocol's text",)
+
+
+def test_results_stand_in_the_order_of_their_calls_and_bear_their_names(tmp_path: Path) -> None:
+    made = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
+    results = [{"role": "tool", "tool_call_id": name, "content": f"of {name}"} for name in ("g", "f")]
+    told = [said("user", "a"), {"role": "assistant", "content": None, "tool_calls": made}, *results]
+    (row,) = read(tmp_path, {"messages": [*told, said("assistant", "b")]}).rows
+    assert [(one.name, one.content) for one in row.messages if one.role == "tool"] == [("f", "of f"), ("g", "of g")]
+
+
+def test_older_function_calls_and_a_developer_are_read(tmp_path: Path) -> None:
+    told = [
+        said("developer", "Be short."),
+        said("user", "a"),
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"x": 1}'}},
+        {"role": "function", "name": "f", "content": "1"},
+        {"role": "assistant", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]},
+    ]
+    (row,) = read(tmp_path, {"messages": told, "functions": [{"name": "f"}]}).rows
+    assert [one.role for one in row.messages] == ["system", "user", "assistant", "tool", "assistant"]
+    assert row.messages[2].tool_calls == (ToolCall(name="f", arguments={"x": 1}),)
+    assert (row.messages[4].content, row.tools) == ("bc", (ToolSpec(name="f"),))
+
+
+def test_the_rows_that_kt_keeps_in_a_run_are_read_with_all_they_say(tmp_path: Path) -> None:
+    call = ToolCall(name="f", arguments={"a": 1}, read_from="f(1)")
+    told = (ChatMessage(role="user", content="a"), ChatMessage(role="assistant", tool_calls=(call,)))
+    row = SftRow(
+        messages=told, tools=(ToolSpec(name="f"),), kind="k", task_id="t", basis="b", licence="MIT", consent=True
+    )
+    pair = PreferencePair(prompt=told[:1], chosen="x", rejected="y", task_id="t", basis="b", evidence="e")
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{row.model_dump_json()}\n{pair.model_dump_json()}\n", encoding="utf-8")
+    found = read_dataset(path)
+    assert (found.rows, found.pairs) == ((row,), (pair,))
+    assert all(not entry.notes for entry in found.entries)
+
+
+def test_every_line_gives_a_row_or_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    half = b'{"messages": [{"role": "assistant", "content": "\\ud83d"}]}'
+    good = b'{"prompt": "a", "completion": "b"}'
+    lines = [b"\xef\xbb\xbf" + good, b"", b"{", b'{"messages": "x"}', b'{"a": 1, "a": 2}', half, b"[" * 5000, good]
+    path.write_bytes(b"\n".join(lines))
+    found = read_dataset(path)
+    assert [(entry.place, entry.form) for entry in found.entries] == [
+        ("line 1", "prompt/completion"), ("line 3", "unknown"), ("line 4", "messages"), ("line 5", "unknown"),
+        ("line 6", "messages"), ("line 7", "unknown"), ("line 8", "prompt/completion"),
+    ]  # fmt: skip
+    assert [one.source.place for one in found.set_aside] == ["line 3", "line 4", "line 5", "line 6", "line 7"]
+    assert all(one.reason and one.excerpt and one.source.sha256 for one in found.set_aside)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl.gz", "x"])
+def test_a_kind_of_file_that_kt_does_not_write_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SetupError, match=r"end it in \.jsonl or \.parquet"):
+        write_rows(tmp_path / name, [])
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", [{"prompt": "a", "completion": "b"}])
+    before = path.read_bytes()
+
+    def broken() -> Any:
+        yield {"messages": []}
+        raise RuntimeError("the disk is full")
+
+    with pytest.raises(RuntimeError):
+        write_objects(path, broken(), ("messages",))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["data.jsonl"]
+
+
+def test_names_that_openai_refuses_are_written_otherwise_everywhere(tmp_path: Path) -> None:
+    call = ToolCall(name="net.scan", arguments={}, id="c")
+    told = (ChatMessage(role="user", content="a"), ChatMessage(role="assistant", tool_calls=(call,)))
+    row = SftRow(messages=told, tools=(ToolSpec(name="net.scan"),), kind="k", task_id="t", basis="b")
+    write_rows(tmp_path / "o.jsonl", [row], "openai")
+    written = json.loads((tmp_path / "o.jsonl").read_bytes())
+    assert written["tools"][0]["function"]["name"] == "net_scan"
+    assert written["messages"][1]["tool_calls"][0]["function"] == {"name": "net_scan", "arguments": "{}"}
+    assert written["messages"][1]["weight"] == 1
+
+
+# --- in the hands of `datasets` and TRL ------------------------------------------------------------------------------
+
+MIXED = ({"a": 1}, {"a": "x", "b": [1, "y", {"c": None}]}, {}, {"a": 1.5})
+
+
+def mixed_rows() -> list[SftRow]:
+    """Calls whose arguments share no type."""
+    offered = (ToolSpec(name="f", description="\u2028", parameters={"type": "object"}),)
+    return [
+        SftRow(
+            messages=(
+                ChatMessage(role="user", content=f"do {at} 👍"),
+                ChatMessage(role="assistant", tool_calls=(ToolCall(name="f", arguments=given),)),
+                ChatMessage(role="tool", name="f", content="done"),
+                ChatMessage(role="assistant", content="It is done."),
+            ),
+            tools=offered if at else (),
+            kind="k",
+            task_id="t",
+            basis="b",
+        )
+        for at, given in enumerate(MIXED)
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_datasets_loads_every_message_as_it_was(tmp_path: Path, kind: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    path = tmp_path / f"rows.{kind}"
+    write_rows(path, mixed_rows())
+    way = "json" if kind == "jsonl" else "parquet"
+    loaded = datasets.load_dataset(way, data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    calls = [one["messages"][1]["tool_calls"][0]["function"]["arguments"] for one in loaded]
+    assert calls == list(MIXED)
+    assert loaded[0]["messages"][0] == {"role": "user", "content": "do 0 👍"}
+    assert loaded[0]["tools"] is None
+    assert json.loads(loaded[1]["tools"])[0]["function"]["name"] == "f"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trl_trains_on_a_file_of_pairs_as_on_the_pairs_themselves(tmp_path: Path, kind: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    from kt_lib.columns import dpo_columns
+
+    pairs = [
+        PreferencePair(
+            prompt=row.messages[:3], chosen="c", rejected="r", tools=row.tools, task_id="t", basis="b", evidence="e"
+        )
+        for row in mixed_rows()
+    ]
+    path = tmp_path / f"pairs.{kind}"
+    write_pairs(path, pairs)
+    way = "json" if kind == "jsonl" else "parquet"
+    loaded = datasets.load_dataset(way, data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    for mine, theirs in zip(loaded, dpo_columns(pairs), strict=True):
+        assert {name: mine[name] for name in ("prompt", "chosen", "rejected")} == {
+            name: theirs[name] for name in ("prompt", "chosen", "rejected")
+        }
+        assert json.loads(mine["tools"] or "null") == json.loads(theirs["tools"] or "null")
+
+
+def test_a_loaded_row_is_rendered_as_the_trainer_renders_it(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    from kt_lib.columns import sft_tokens
+    from kt_lib.models.embedded import packaged_base
+    from kt_lib.weights import load_tokenizer
+
+    write_rows(tmp_path / "rows.parquet", mixed_rows())
+    files = str(tmp_path / "rows.parquet")
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
+    tokenizer = load_tokenizer(packaged_base())
+    for one, tokens in zip(loaded, sft_tokens(mixed_rows(), tokenizer), strict=True):
+        tools = json.loads(one["tools"]) if one["tools"] else None
+        text = tokenizer.apply_chat_template(one["messages"], tools=tools, tokenize=False)
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == tokens.input_ids

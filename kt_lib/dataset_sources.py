@@ -71,7 +71,8 @@ def _given(name: str, portion: Portion, mix: Mix, place: Workplace, protocol: Pr
         made = corrections(-(-asked // len(PATTERNS)), mix.seed)
         return Given(correction_rows(made, protocol), correction_pairs(made, protocol))
     if name == "conversational":
-        return Given(list(generate(asked, mix.seed, protocol=protocol)))
+        # A few more than asked for: some say the same as others, and fall out.
+        return Given(list(generate(asked + asked // 50, mix.seed, protocol=protocol)))
     if name == "existing":
         return Given(list(place.rows), list(place.pairs))
     if name == "curated":

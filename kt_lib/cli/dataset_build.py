@@ -131,7 +131,7 @@ def _first_tasks(root: Path) -> list[Task]:
     from kt_lib.world.suite import world_tasks
 
     _, steps = Workspace(root).load(Request())
-    return world_tasks([], next(step.params for step in steps if isinstance(step.params, IngestParams)))
+    return [task for step in steps if isinstance(step.params, IngestParams) for task in world_tasks([], step.params)]
 
 
 def _show(built: Built, out: Path, seconds: float) -> None:

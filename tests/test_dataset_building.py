@@ -1,0 +1,168 @@
+"""`kt dataset build`: a declared mix from what there is, short where a source is short, frozen with its card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_base
+from test_cli import kt
+
+from kt_lib.dataset_building import Built, build, mix_of, shipped_mixes
+from kt_lib.dataset_layouts import read_dataset
+from kt_lib.dataset_lengths import estimate
+from kt_lib.dataset_sources import Workplace
+from kt_lib.errors import ParameterError
+from kt_lib.mixes import Mix
+from kt_lib.records import Task
+from kt_lib.world.suite import make_tasks
+
+pytest.importorskip("huggingface_hub")
+HOME = Path(__file__).parents[1]
+CHAT = [
+    {"role": "user", "content": "Which port does the mail relay use?"},
+    {"role": "assistant", "content": "Port 25."},
+]
+
+
+def built(folder: Path, sources: dict[str, Any], place: Workplace = Workplace(), **more: Any) -> Built:
+    mix = Mix.model_validate({"name": "a try", "rows": 60, "sources": sources})
+    return build(mix, place, folder, protocol="json", ruler=estimate(), threshold=0.95, **more)
+
+
+def chats(path: Path, *asked: str) -> str:
+    rows = [{"messages": [{"role": "user", "content": text}, CHAT[1]]} for text in asked]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return str(path)
+
+
+def lines(made: Built) -> dict[str, tuple[int, int, int]]:
+    return {line.name: (line.asked, line.available, line.used) for line in made.sources}
+
+
+def test_what_is_absent_leaves_its_share_empty_and_the_files_hold_what_the_report_says(tmp_path: Path) -> None:
+    made = built(tmp_path, {"corrections": 8, "conversational": 12, "toucan": 0.5})
+    assert lines(made)["toucan"] == (30, 0, 0)
+    assert (made.rows, made.pairs) == (20, 8)
+    for ending in ("jsonl", "parquet"):
+        read = read_dataset(tmp_path / f"rows.{ending}")
+        assert Counter(row.source for row in read.rows) == {"corrections": 8, "conversational": 12}
+        assert not read.set_aside
+        assert len(read_dataset(tmp_path / f"pairs.{ending}").pairs) == 8
+    assert "its share stays empty" in (tmp_path / "README.md").read_text()
+    told = json.loads((tmp_path / "mix.json").read_text())
+    assert told["digest"] == made.digest
+    assert told["mix"]["sources"]["toucan"] == 0.5
+
+
+def test_the_same_mix_of_the_same_things_is_the_same_dataset(tmp_path: Path) -> None:
+    one, two = (built(tmp_path / name, {"corrections": 8, "conversational": 9}) for name in ("one", "two"))
+    assert one.digest == two.digest
+    assert one.files == two.files
+
+
+def test_a_source_is_read_from_files_and_carries_their_licence(tmp_path: Path) -> None:
+    path = chats(tmp_path / "talk.jsonl", "Which port does the mail relay use?", "When does the night backup begin?")
+    made = built(tmp_path / "out", {"curated": {"count": 10, "files": [path], "licence": "CC-BY-4.0"}})
+    assert lines(made)["curated"] == (10, 2, 2)
+    rows = read_dataset(tmp_path / "out" / "rows.jsonl").rows
+    assert {row.licence for row in rows} == {"CC-BY-4.0"}
+    assert [turn.content for turn in rows[0].messages if turn.role == "assistant"] == ["Port 25."]
+
+
+def test_nothing_near_an_evaluation_task_gets_in_whatever_source_it_stands_in(tmp_path: Path) -> None:
+    held = tiny_base.task(3, part="test")
+    asked = held.messages[-1].content
+    path = chats(tmp_path / "talk.jsonl", asked, f"{asked}, thank you", "When does the night backup begin?")
+    made = built(tmp_path / "out", {"curated": {"count": 10, "files": [path]}}, Workplace(tasks=[held]))
+    rows = read_dataset(tmp_path / "out" / "rows.jsonl").rows
+    assert [row.messages[-2].content for row in rows] == ["When does the night backup begin?"]
+    assert made.leakage.leaks == ()
+    step = next(one for one in made.funnel if one.step == "far from every evaluation task")
+    assert sum(step.left_out.values()) == 2
+
+
+def test_for_others_only_what_may_be_passed_on_is_written_and_the_report_says_what_is_missing(tmp_path: Path) -> None:
+    free = chats(tmp_path / "free.jsonl", "Which port does the mail relay use?")
+    closed = chats(tmp_path / "closed.jsonl", "When does the night backup begin?")
+    sources = {
+        "toucan": {"count": 5, "files": [free], "licence": "Apache-2.0"},
+        "glaive": {"count": 5, "files": [closed], "licence": "CC-BY-NC-4.0"},
+    }
+    assert built(tmp_path / "own", sources).rows == 2
+    made = built(tmp_path / "shared", sources, purpose="share")
+    assert lines(made) == {"toucan": (5, 1, 1), "glaive": (5, 0, 0)}
+    assert any("CC-BY-NC-4.0 forbids" in why for step in made.funnel for why in step.left_out)
+
+
+def test_every_generated_row_and_pair_is_far_from_the_tasks_of_the_embedded_world(tmp_path: Path) -> None:
+    tasks: list[Task] = [*make_tasks(1, "test", "main", 300), *make_tasks(1, "test", "multi_turn", 100)]
+    made = built(tmp_path, {"corrections": 24, "conversational": 36}, Workplace(tasks=tasks))
+    assert made.leakage.evaluation_tasks == 400
+    assert made.leakage.leaks == ()
+    assert made.rows == 60
+
+
+def test_a_mix_ships_that_adds_up_to_ten_thousand_rows() -> None:
+    mix = mix_of("documented")
+    assert sum(portion.asked(mix.rows) for portion in mix.sources.values()) == mix.rows == 10_000
+    assert "documented" in shipped_mixes()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: x\nrows: 10\nsources: {a: 0.7, b: 0.6}\n", "add up to 1.3"),
+        ("name: x\nrows: 10\nsources: {a: lots}\n", "sources.a"),
+        ("name: x\nname: y\nrows: 10\nsources: {}\n", "stands twice"),
+        ("- a\n- b\n", "holds no fields"),
+    ],
+)
+def test_a_file_that_is_no_mix_is_refused_in_words(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=says):
+        mix_of(str(path))
+
+
+def test_a_name_nobody_knows_is_answered_with_the_names_there_are() -> None:
+    with pytest.raises(ParameterError, match="documented"):
+        mix_of("dokumented")
+
+
+# --- through the front door ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    for name in ("runbook.yaml", "notebooks", "params"):
+        source = HOME / name
+        shutil.copytree(source, root / name) if source.is_dir() else shutil.copy(source, root / name)
+    return root
+
+
+def test_the_command_builds_from_what_is_there_and_the_result_passes_validation(workspace: Path) -> None:
+    sources = "{corrections: 16, conversational: 0.5, existing: 0.3, curated: 10}"
+    (workspace / "mine.yaml").write_text(f"name: mine\nrows: 50\nsources: {sources}\n")
+    told = kt(workspace, "dataset", "build", "mine.yaml", "--rows", "100", "--out", "made", "--json")
+    assert told.returncode == 0, told.stderr
+    made = json.loads(told.stdout)
+    used = {one["name"]: one["used"] for one in made["sources"]}
+    assert used == {"corrections": 16, "conversational": 50, "existing": 0, "curated": 0}
+    assert made["leakage"]["leaks"] == []
+    assert made["leakage"]["evaluation_tasks"] > 1000, "those that a first run here would be judged on"
+    assert kt(workspace, "dataset", "validate", "made/rows.jsonl", "--max-length", "8192").returncode == 0
+    assert kt(workspace, "dataset", "validate", "made/pairs.parquet", "--max-length", "8192").returncode == 0
+
+
+def test_a_source_that_the_mix_does_not_have_is_refused_with_those_it_has(workspace: Path) -> None:
+    told = kt(workspace, "dataset", "build", "--files", "tucan=x.jsonl")
+    assert told.returncode == 2
+    assert "no source 'tucan'" in told.stderr
+    assert "toucan" in told.stderr

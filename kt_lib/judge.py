@@ -1,7 +1,7 @@
-"""A model as judge: yes or no of an answer, the better of two, each with its reason; and how far people agree with it.
+"""A model as judge: yes or no of an answer, the better of two, each with its reason.
 
 A verdict that cannot be read is never a no. Two answers are shown both ways round, and a verdict that turns with the
-order is a tie. A judge is worth what its agreement with people says: without one it is shown with a warning.
+order is a tie. What a judge is worth is said by its agreement with people (`judge_agreement`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal
 
-from kt_lib.agreement import ENOUGH, Coefficient, kappa, percent_agreement
 from kt_lib.assistant import SUITE, persona_of, plain_answer
 from kt_lib.cached_asking import Budget, CachedAsking, Spent
 from kt_lib.calls.begun import without_thoughts
 from kt_lib.errors import SetupError
-from kt_lib.labels import Label, Question
+from kt_lib.labels import Question
 from kt_lib.models.interface import Model
 from kt_lib.personas import persona
 from kt_lib.records import (
@@ -34,17 +33,15 @@ from kt_lib.records import (
     Task,
     content_id,
 )
-from kt_lib.standing import standing
 from kt_lib.statistics import wilson
 from kt_lib.yaml_files import read_yaml
 
 Ruled = Literal["yes", "no", "first", "second", "tie", "unreadable", "unanswered"]
+_ALLOWED: Mapping[int, tuple[Ruled, ...]] = {1: ("yes", "no"), 2: ("first", "second", "tie")}
+"""Verdicts by the number of answers shown."""
 _OTHER_WAY: Mapping[Ruled, Ruled] = {"first": "second", "second": "first"}
 _LONGER = 1.2
 """An answer is longer than another from this many times its characters on."""
-FEWEST = 30
-"""Fewer labelled questions than this say little of a judge, however well they agree."""
-_UNREADABLE = 0.1
 
 
 class JudgeQuestion(Record):
@@ -88,36 +85,6 @@ class Judging(Record):
     """Requests and tokens."""
 
 
-class JudgeAgreement(Record):
-    """How far a judge and people say the same."""
-
-    same: Rate
-    """The share of questions with the same verdict."""
-    kappa: Coefficient
-    """Cohen's kappa of judge and people."""
-    unread: int
-    """Questions that people labelled and the judge gave no readable verdict on."""
-
-    @property
-    def warning(self) -> str:
-        """What to be told about beside every figure of this judge; empty when there is nothing."""
-        found = self.kappa
-        if found.n == 0:
-            return "nobody has labelled what this judge ruled on: how far it can be trusted is not known"
-        if found.value is None:
-            return f"agreement with people is not defined on {found.n} labels: both always say the same one thing"
-        said = f"kappa with people {found.value:.2f}{_interval(found.low, found.high)}, n {found.n}"
-        if found.value < ENOUGH:
-            return f"{said}: below {ENOUGH:.3f}, do not rely on this judge"
-        if found.n < FEWEST:
-            return f"{said}: {FEWEST} labels at least would say something of this judge"
-        if found.low is not None and found.low < ENOUGH:
-            return f"{said}: it may be below {ENOUGH:.3f}, label more"
-        if self.unread > _UNREADABLE * (self.unread + found.n):
-            return f"{said}, but {self.unread} more that people labelled got no readable verdict"
-        return ""
-
-
 # --- questions -------------------------------------------------------------------------------------------------------
 
 
@@ -155,10 +122,15 @@ def persona_questions(attempts: Iterable[Attempt], tasks: Sequence[Task]) -> lis
 # --- asking ----------------------------------------------------------------------------------------------------------
 
 
-def judged(model: Model, questions: Sequence[JudgeQuestion], *, cache: Path, budget: Budget) -> Judging:
-    """The judge's rulings on the questions, within the budget; answers are kept in the file `cache`."""
+def judged(
+    model: Model, questions: Sequence[JudgeQuestion], *, cache: Path, budget: Budget, constrained: bool = False
+) -> Judging:
+    """The judge's rulings on the questions, within the budget; answers are kept in the file `cache`.
+
+    `constrained` asks the server to keep each answer inside the form; it is read as strictly as without.
+    """
     asking = CachedAsking(model, cache, budget)
-    requests = [_requests(question) for question in questions]
+    requests = [_requests(question, constrained) for question in questions]
     answers = iter(asking.ask([one for asked in requests for one in asked]))
     told = [[next(answers) for _ in asked] for asked in requests]
     rulings = [_ruling(question, given) for question, given in zip(questions, told, strict=True)]
@@ -172,14 +144,14 @@ def judged(model: Model, questions: Sequence[JudgeQuestion], *, cache: Path, bud
     )
 
 
-def _requests(question: JudgeQuestion) -> list[Request]:
+def _requests(question: JudgeQuestion, constrained: bool) -> list[Request]:
     if len(question.answers) not in (1, 2):
         raise SetupError(f"question {question.id} shows {len(question.answers)} answers: one or two can be judged")
     ways = [question.answers] if len(question.answers) == 1 else [question.answers, question.answers[::-1]]
-    return [_request(question, way) for way in ways]
+    return [_request(question, way, constrained) for way in ways]
 
 
-def _request(question: JudgeQuestion, answers: Sequence[str]) -> Request:
+def _request(question: JudgeQuestion, answers: Sequence[str], constrained: bool) -> Request:
     words = _words()
     texts = [json.dumps(answer, ensure_ascii=False) for answer in answers]
     said = (
@@ -192,7 +164,13 @@ def _request(question: JudgeQuestion, answers: Sequence[str]) -> Request:
         asks=question.asks, conversation=json.dumps(conversation, ensure_ascii=False), answers=said
     )
     system = ChatMessage(role="system", content=words["two" if len(texts) == 2 else "one"])
-    return Request(messages=(system, ChatMessage(role="user", content=shown)), decoding=Decoding(max_tokens=200))
+    properties = {"verdict": {"enum": list(_ALLOWED[len(texts)])}, "why": {"type": "string"}}
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "required": ["verdict", "why"]}
+    return Request(
+        messages=(system, ChatMessage(role="user", content=shown)),
+        output_schema={**schema, "additionalProperties": False} if constrained else None,
+        decoding=Decoding(max_tokens=200),
+    )
 
 
 @once
@@ -206,8 +184,7 @@ def _words() -> dict[str, Any]:
 
 
 def _ruling(question: JudgeQuestion, answers: Sequence[Completion | None]) -> Ruling:
-    allowed = ("yes", "no") if len(answers) == 1 else ("first", "second", "tie")
-    read = [_read(question.id, answer, allowed) for answer in answers]
+    read = [_read(question.id, answer, _ALLOWED[len(answers)]) for answer in answers]
     if len(read) == 1 or read[0].verdict in ("unreadable", "unanswered"):
         return read[0]
     first, second = read[0], read[1]
@@ -254,39 +231,3 @@ def judged_score(variant: str, mode: Mode, metric: str, judging: Judging) -> Sco
     errors = said.count("unreadable") + said.count("unanswered")
     rate = wilson(said.count("yes"), said.count("yes") + said.count("no"), errors)
     return Score(variant=variant, mode=mode, suite=SUITE, metric=metric, rate=rate)
-
-
-def agreement_with_people(rulings: Iterable[Ruling], labels: Iterable[Label]) -> JudgeAgreement:
-    """The judge against the labels that stand on the same questions.
-
-    Labels taken over from a suggestion, singly or in bulk, do not count: they may be this very judge's. A correction
-    says no. Conversations are drawn together for the interval of kappa.
-    """
-    typed = [label for label in labels if label.answer.origin not in ("accepted", "bulk")]
-    people = {label.question: label for label in standing(typed).labels}
-    both = [(people[one.question], one) for one in rulings if one.question in people]
-    read = [(label, one) for label, one in both if one.verdict not in ("unreadable", "unanswered")]
-    items = [
-        ("no" if label.answer.verdict == "corrected" else label.answer.verdict, one.verdict) for label, one in read
-    ]
-    return JudgeAgreement(
-        same=percent_agreement(items),
-        kappa=kappa(items, [label.group for label, _ in read]),
-        unread=len(both) - len(read),
-    )
-
-
-def in_words(score: Score, judging: Judging, agreement: JudgeAgreement) -> str:
-    """A judged figure with what it is worth: rate, n, agreement with people, and the warning where there is one."""
-    rate = score.rate
-    value = "not measured"
-    if rate.value is not None and rate.low is not None and rate.high is not None:
-        value = f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
-    words = f"{score.metric} {value}, n {rate.n}, judged by {judging.model}"
-    if agreement.same.value is not None:
-        words += f"; the same as people on {agreement.same.value:.1%} of {agreement.same.n}"
-    return f"{words}. Warning: {agreement.warning}" if agreement.warning else words
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"

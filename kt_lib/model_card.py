@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kt_lib.markdown_text import fenced, plain, table
 from kt_lib.prompts import PROTOCOL_PROMPT, list_tools
 from kt_lib.records import ModelVersion, PreferencePair, Rate, Record, Score, SftRow, ToolSpec, Verdict
 from kt_lib.versions import lineage, refusal
@@ -156,18 +157,18 @@ def _learned_from(made: Making | None) -> list[str]:
     if made is None:
         return []
     consent = {True: "given", False: "refused", None: "not known"}
-    lines = ["## What it learned from", "", "| source | rows | pairs | licence | consent |", "|---|---|---|---|---|"]
-    return lines + [
-        f"| {one.source} | {one.rows} | {one.pairs} | {one.licence or 'none stated'} | {consent[one.consent]} |"
+    rows = [
+        (plain(one.source), one.rows, one.pairs, plain(one.licence or "none stated"), consent[one.consent])
         for one in made.learned_from
     ]
+    return ["## What it learned from", "", table(("source", "rows", "pairs", "licence", "consent"), rows)]
 
 
 def _how_to_run(version: ModelVersion, modelfile: str) -> list[str]:
     lines = ["## How to run it", "", f"`kt chat --model {version.version}`, or with transformers, in this folder:", ""]
     lines += ["```python", *_python(native="native calls" in version.base), "```"]
     if modelfile:
-        lines += ["", "With Ollama, by the `Modelfile` beside this card:", "", "```", *modelfile.splitlines(), "```"]
+        lines += ["", "With Ollama, by the `Modelfile` beside this card:", "", fenced(modelfile.rstrip())]
     return lines
 
 

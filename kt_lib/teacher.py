@@ -94,6 +94,7 @@ def taught_rows(
     seed: int,
     held_out: Sequence[Task] = (),
     threshold: float = 0.8,
+    constrained: bool = False,
 ) -> Teaching:
     """A training row for each wish, as far as budget and teacher go.
 
@@ -101,9 +102,10 @@ def taught_rows(
     at most twice. Answers are kept in the file `cache`: the same wishes, seed and model are never asked twice.
     Refused is also what is `threshold` like (Jaccard over three-word shingles of the user's words, digits masked) a
     conversation kept before, and what is like a task of `held_out` or holds one of its made-up names. `licence` are the
-    terms of the teacher's outputs. SetupError for a wish that names no known persona or pattern, or no tools.
+    terms of the teacher's outputs. `constrained` asks the server to keep answers inside the form.
+    SetupError for a wish that names no known persona or pattern, or no tools.
     """
-    waiting = requests_for(wishes, seed)
+    waiting = requests_for(wishes, seed, constrained)
     asking, course = CachedAsking(model, cache, budget), _Course(wishes, waiting, Likeness(held_out, threshold))
     for tried in range(1, TRIES + 1):
         waiting = course.take(waiting, asking.ask(list(waiting.values())), tried)

@@ -91,15 +91,40 @@ def _tools_for(scenario: str) -> tuple[ToolSpec, ...]:
     return tuple(known[name] for name in scenarios()[scenario]["tools"])
 
 
-def requests_for(wishes: Sequence[Wish], seed: int) -> dict[int, Request]:
-    """The first request for each wish, by its place; equal wishes are told apart by a number, and so is each seed."""
+def requests_for(wishes: Sequence[Wish], seed: int, constrained: bool = False) -> dict[int, Request]:
+    """The first request for each wish, by its place; equal wishes are told apart by a number, and so is each seed.
+
+    `constrained` asks the server to keep the answer inside `conversation_schema`.
+    """
     seen: Counter[str] = Counter()
     found = {}
     for at, wish in enumerate(wishes):
         kind = content_id(wish.model_dump(mode="json"))
         seen[kind] += 1
-        found[at] = _request(wish, seen[kind], seed)
+        schema = conversation_schema(wish.tools) if constrained else None
+        found[at] = _request(wish, seen[kind], seed).model_copy(update={"output_schema": schema})
     return found
+
+
+def conversation_schema(tools: Sequence[ToolSpec]) -> dict[str, Any]:
+    """JSON Schema of a conversation with these tools: what `read_conversation` reads, with calls that fit."""
+    words = {"type": "string", "minLength": 1}
+    calls = [_object(name={"const": tool.name}, arguments=_closed(tool.parameters)) for tool in tools]
+    messages = [
+        _object(role={"const": "user"}, content=words),
+        _object(role={"const": "assistant"}, content=words),
+        _object(role={"const": "assistant"}, tool_calls={"type": "array", "minItems": 1, "items": {"anyOf": calls}}),
+        _object(role={"const": "tool"}, name={"enum": [tool.name for tool in tools]}, content=words),
+    ]
+    return _object(messages={"type": "array", "minItems": 2, "items": {"anyOf": messages}})
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _closed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", **parameters, "additionalProperties": False}
 
 
 def _request(wish: Wish, variation: int, seed: int) -> Request:
@@ -131,7 +156,7 @@ def asked_again(first: Request, fault: Refusal, tried: int) -> Request:
     text = f"{wish.content}\n\n{_words()['again'].format(reason=fault.reason, detail=fault.detail)}"
     messages = (system, wish.model_copy(update={"content": text}))
     decoding = first.decoding.model_copy(update={"seed": (first.decoding.seed or 0) + tried * _SEEDS})
-    return Request(messages=messages, decoding=decoding)
+    return first.model_copy(update={"messages": messages, "decoding": decoding})
 
 
 @once

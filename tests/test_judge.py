@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from kt_lib.agreement import cohen_kappa
 from kt_lib.cached_asking import Budget
@@ -15,14 +16,13 @@ from kt_lib.judge import (
     JudgeQuestion,
     Judging,
     Ruling,
-    agreement_with_people,
-    in_words,
     judged,
     judged_score,
     persona_question,
     persona_questions,
     same_as_people_are_asked,
 )
+from kt_lib.judge_agreement import agreement_with_people, in_words
 from kt_lib.labels import Answer, Label, Origin, Question, QuestionKind, Side, Verdict
 from kt_lib.models.interface import Progress
 from kt_lib.personas import PERSONAS
@@ -93,6 +93,17 @@ def test_what_cannot_be_read_is_never_a_no(text: str, tmp_path: Path) -> None:
     found = put(lambda _: text, [question(1)], tmp_path)
     assert found.rulings[0].verdict == "unreadable"
     assert judged_score("sft", "agent", "persona_judged", found).rate == wilson(0, 0, errors=1)
+
+
+def test_a_server_that_can_is_asked_to_keep_inside_the_form(tmp_path: Path) -> None:
+    judge = Judge(lambda *answers: says("yes") if len(answers) == 1 else says("tie"))
+    both = [question(1), *pairs()[:1]]
+    found = judged(judge, both, cache=tmp_path / "c", budget=PLENTY, constrained=True)
+    assert [one.verdict for one in found.rulings] == ["yes", "tie"]
+    one, two, _ = (Draft202012Validator(request.output_schema).is_valid for request in judge.seen)
+    verdicts = ("yes", "no", "first", "second", "tie", "maybe")
+    assert [verdict for verdict in verdicts if one(json.loads(says(verdict)))] == ["yes", "no"]
+    assert [verdict for verdict in verdicts if two(json.loads(says(verdict)))] == ["first", "second", "tie"]
 
 
 def test_a_thought_before_the_verdict_is_not_part_of_it(tmp_path: Path) -> None:

@@ -110,10 +110,16 @@ def test_recipe_and_engine_are_taken_from_the_adapters_card_and_sources_from_the
         "- Engine: TRL and PEFT on the CPU",
         "- `learning_rate`: 0.001",
         "| own | 2 | 0 | MIT | given |",
+        "| own | 1 | 0 | CC\\-BY\\-4.0 | not known |",
         "| teacher | 1 | 0 | none stated | not known |",
         "1 of the rows and pairs it learned from state no licence: ask before you pass it on.",
     ):
         assert words in text
+
+
+def test_a_licence_text_cannot_break_out_of_its_cell(tmp_path: Path) -> None:
+    text = model_card(version(), made=making(tmp_path, [row("teacher", "mine | <b>all</b>\n# of it")]))
+    assert "| teacher | 1 | 0 | mine \\| \\<b\\>all\\</b\\> \\# of it | not known |" in text
 
 
 def test_an_adapter_without_a_card_is_no_hindrance(tmp_path: Path) -> None:
@@ -133,5 +139,5 @@ def test_the_code_on_the_card_runs_and_is_answered_by_a_call() -> None:
 
 def test_the_modelfile_is_shown() -> None:
     text = model_card(version(), modelfile='FROM .\nTEMPLATE """{{ .Prompt }}"""\n')
-    assert '```\nFROM .\nTEMPLATE """{{ .Prompt }}"""\n```' in text
+    assert '```text\nFROM .\nTEMPLATE """{{ .Prompt }}"""\n```' in text
     assert "Modelfile" not in model_card(version())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from model_server import Fault, ModelServer
 
 from kt_lib.cached_asking import AT_ONCE, Budget
@@ -306,6 +307,19 @@ def test_equal_wishes_are_asked_for_in_different_words() -> None:
     first, second = requests_for([wish(), wish()], seed=1).values()
     assert first.messages[-1] != second.messages[-1]
     assert first.decoding.seed != second.decoding.seed
+
+
+def test_a_server_that_can_is_asked_to_keep_inside_the_form_that_the_checks_read(tmp_path: Path) -> None:
+    model = Teacher(lambda at, request: good(at, request) if at else "no")
+    assert taught(model, [wish()], tmp_path, constrained=True).report.kept == 1
+    schemas = [request.output_schema for request in model.seen]
+    assert schemas[0] is not None
+    assert schemas[0] == schemas[1], "also where it is asked again"
+    fits = Draft202012Validator(schemas[0]).is_valid
+    assert fits({"messages": conversation()})
+    for what in ("a tool that is not offered", "an argument made up", "an unknown role", "an unknown field"):
+        assert not fits(json.loads(REFUSED[what][1]))
+    assert all(request.output_schema is None for request in requests_for([wish()], seed=1).values())
 
 
 @pytest.mark.parametrize("pattern", list(patterns()))

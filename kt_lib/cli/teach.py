@@ -33,6 +33,9 @@ def teach(
     allow_remote: Annotated[bool, typer.Option("--allow-remote", help="Consent to send to another machine.")] = False,
     tools: Annotated[Path | None, typer.Option("--tools", help="JSON file with the tools on offer.")] = None,
     protocol: Annotated[Literal["json", "native"], typer.Option("--protocol", help="How calls are written.")] = "json",
+    constrained: Annotated[
+        bool, typer.Option("--constrained", help="Ask the server to keep each answer inside the JSON form.")
+    ] = False,
     multi_turn: Annotated[float, typer.Option("--multi-turn", min=0, max=1, help="Share with several turns.")] = 0.3,
     no_call: Annotated[float, typer.Option("--no-call", min=0, max=1, help="Share in which no tool is due.")] = 0.15,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of what is asked for.")] = 1,
@@ -63,6 +66,7 @@ def teach(
         protocol=protocol,
         seed=seed,
         held_out=_evaluation_tasks(root),
+        constrained=constrained,
     )
     files = _write(told, out)
     if as_json:

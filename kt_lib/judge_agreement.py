@@ -1,4 +1,4 @@
-"""What a judge is worth: how far it says what people say of the same questions, and a warning where that is not known."""
+"""What a judge is worth: how far it says what people say of the same questions; a warning where that is not known."""
 
 from __future__ import annotations
 

@@ -18,12 +18,14 @@ from kt_lib.models.interface import Model
 from kt_lib.models.opening import open_model
 from kt_lib.records import ModelVersion, Request
 from kt_lib.versions import let_through
-from kt_lib.weights import load, load_tokenizer, model_digest, quiet, weights_digest
+from kt_lib.weights import load, load_tokenizer, model_digest, parameters, quiet, weights_digest
 
 log = logging.getLogger(__name__)
 
 CARD = "README.md"
 _MAKING = ".making-"
+EXACT_UP_TO = 1_500_000_000
+"""Parameters up to which a model is merged in float32."""
 PARITY = 0.97
 """Share of answers that must be the same after merging, saving and loading again: within 3 points."""
 
@@ -71,29 +73,41 @@ def known_of(base: Path) -> list[str]:
 # --- from adapter to version -----------------------------------------------------------------------------------------
 
 
-def merge(base: Path, adapter: Path, out: Path, asked: Sequence[Request]) -> str:
+def merge(base: Path, adapter: Path, out: Path, asked: Sequence[Request], exact_up_to: int = EXACT_UP_TO) -> str:
     """Writes base and adapter as one model to `out` and returns its digest (`weights.model_digest`).
 
-    What was saved is loaded again and must answer `asked` as the adapter did, in 97% at least, before it counts:
-    ArtifactError otherwise, where nothing was asked, and where the merged weights are no numbers. `out` is there whole
-    or not at all: float32 safetensors, configuration, tokenizer and chat template.
+    The base is read as it lies in its folder, also where it was trained in four bits: in float32, and above
+    `exact_up_to` parameters in its own type. What was saved is loaded again and must answer `asked` as the adapter
+    did, in 97% at least, before it counts: ArtifactError otherwise, where nothing was asked, and where the merged
+    weights are no numbers. `out` is there whole or not at all: safetensors, configuration, tokenizer and template.
     """
     if not asked:
         raise ArtifactError("a merged model is compared with its adapter before it counts: give a few requests")
     out.parent.mkdir(parents=True, exist_ok=True)
     making = _fresh(out.parent / f"{_MAKING}{out.name}")
     with quiet():
-        tokenizer = load_tokenizer(base)
-        model = load(base, adapter)
-        before = answers(model, tokenizer, asked)
-        try:
-            model.merge_and_unload(safe_merge=True).save_pretrained(making)
-        except ValueError as error:
-            raise ArtifactError(f"the adapter in {adapter} is broken ({error}): train it again") from error
+        tokenizer, dtype = load_tokenizer(base), _merged_in(base, exact_up_to)
+        before = _merged(base, adapter, making, dtype, asked)
         tokenizer.save_pretrained(making)
-        _refuse_other_answers(before, answers(load(making), load_tokenizer(making), asked))
+        _refuse_other_answers(before, answers(load(making, dtype=dtype), load_tokenizer(making), asked))
     making.rename(_fresh(out, make=False))
     return model_digest(out)
+
+
+def _merged_in(base: Path, exact_up_to: int) -> str:
+    """The type to merge in: a large base in float32 would take twice the memory and disk of what it was given in."""
+    return "float32" if parameters(base) <= exact_up_to else "auto"
+
+
+def _merged(base: Path, adapter: Path, making: Path, dtype: str, asked: Sequence[Request]) -> list[str]:
+    """Writes the merged model to `making`, and returns the answers that the adapter gave before."""
+    model = load(base, adapter, dtype=dtype)
+    before = answers(model, load_tokenizer(base), asked)
+    try:
+        model.merge_and_unload(safe_merge=True).save_pretrained(making)
+    except ValueError as error:
+        raise ArtifactError(f"the adapter in {adapter} is broken ({error}): train it again") from error
+    return before
 
 
 def answers(model: Any, tokenizer: Any, requests: Sequence[Request]) -> list[str]:

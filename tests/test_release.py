@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,46 @@ def test_the_merged_model_answers_as_the_adapter_on_its_base(made: dict[str, Pat
 def test_merging_again_gives_the_same_digest(made: dict[str, Path], tmp_path: Path) -> None:
     assert merge(made["base"], made["sft"], tmp_path / "again", ASKED) == model_digest(made["merged"])
     assert [file.name for file in tmp_path.iterdir()] == ["again"], "nothing half-made is left behind"
+
+
+def test_a_large_base_is_merged_in_its_own_type(made: dict[str, Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    merge(made["base"], made["sft"], tmp_path / "m", ASKED, exact_up_to=100_000)
+    types = {str(one.dtype) for one in load_file(tmp_path / "m" / "model.safetensors").values()}
+    assert types == {"torch.float16"}, "the embedded base is given in float16"
+    kept = EmbeddedModel(made["merged"]).complete(ASKED)
+    assert [one.text for one in EmbeddedModel(tmp_path / "m").complete(ASKED)] == [one.text for one in kept]
+
+
+def test_an_adapter_trained_in_four_bits_is_merged_into_the_base_in_full(tmp_path: Path) -> None:
+    """In a process of its own: PEFT remembers whether bitsandbytes was there when it came."""
+    ran = subprocess.run([sys.executable, "-c", IN_FOUR_BITS, tmp_path], capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    config = json.loads((tmp_path / "merged" / "config.json").read_text())
+    assert "quantization_config" not in config
+    assert config["dtype"] == "float32"
+    assert [one.text for one in EmbeddedModel(tmp_path / "merged").complete(ASKED)] == [
+        one.text for one in EmbeddedModel(packaged_base(), tmp_path / "sft").complete(ASKED)
+    ]
+
+
+IN_FOUR_BITS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from test_release import ASKED
+from tiny_base import odd_row
+from kt_lib.models.embedded import packaged_base
+from kt_lib.recipes import SftRecipe
+from kt_lib.release import merge
+from kt_lib.training import train_sft
+
+out = Path(sys.argv[1])
+recipe = SftRecipe(num_train_epochs=1, learning_rate=5e-3, per_device_train_batch_size=4, seed=1, load_in_4bit=True)
+train_sft(packaged_base(), [odd_row(at) for at in range(12)], out / "sft", recipe)
+merge(packaged_base(), out / "sft", out / "merged", ASKED)
+"""
 
 
 def test_what_a_killed_merge_left_behind_is_no_hindrance(made: dict[str, Path], tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -157,6 +156,7 @@ def child(side: str, base: str, file: str, out: str) -> None:
         raise KtError(f"{side} was asked for, and this process trains otherwise: {way.reason}")
     from kt_lib.trainable import started
     from kt_lib.training import lengths, train_sft
+    from kt_lib.weights import parameters
 
     read = [SftRow.model_validate_json(line) for line in Path(file).read_bytes().split(b"\n")]
     with started(way):
@@ -174,16 +174,6 @@ def child(side: str, base: str, file: str, out: str) -> None:
         "peak_mb": adapter.peak_mb,
         "first_loss": adapter.losses[0][1],
         "last_loss": adapter.losses[-1][1],
-        "parameters": _parameters(Path(base)),
+        "parameters": parameters(Path(base)),
     }
     sys.stdout.write("\n" + json.dumps(found) + "\n")
-
-
-def _parameters(base: Path) -> int:
-    from safetensors import safe_open
-
-    found = 0
-    for file in sorted(base.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as weights:
-            found += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    return found

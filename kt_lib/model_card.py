@@ -150,7 +150,7 @@ def _gate(verdicts: Sequence[Verdict]) -> list[str]:
 def _how_it_was_made(version: ModelVersion, made: Making | None) -> list[str]:
     lines = ["## How it was made", "", *(f"- {what}: {which}" for what, which in lineage(version))]
     lines += [f"- {line}" for line in made.training] if made else []
-    return [*lines, "- Merged in float32, reloaded and asked again before it counted"]
+    return [*lines, "- Merged, reloaded and asked again before it counted"]
 
 
 def _learned_from(made: Making | None) -> list[str]:
@@ -189,8 +189,8 @@ def _python(native: bool) -> list[str]:
         "prompt = tokenizer.apply_chat_template(",
         '    messages, tools=tools, add_generation_prompt=True, return_dict=True, return_tensors="pt"',
         ")",
-        "asked = prompt['input_ids']",
-        "written = model.generate(asked, attention_mask=prompt['attention_mask'], max_new_tokens=128, do_sample=False)",
+        'asked = prompt["input_ids"]',
+        'written = model.generate(asked, attention_mask=prompt["attention_mask"], max_new_tokens=128, do_sample=False)',
         "print(tokenizer.decode(written[0][asked.shape[1] :], skip_special_tokens=True))",
     ]
 
@@ -204,11 +204,13 @@ def _limits(version: ModelVersion, notes: Sequence[str], made: Making | None) ->
         for one in version.verdicts
         if one.suite != "target" and one.power < ENOUGH_POWER
     ]
-    found += [
-        f"{one.metric} in {one.mode} on {one.suite} is known to {100 * (one.rate.high - one.rate.low):.0f} points only."
+    wide = [
+        f"{one.metric} in {one.mode} on {one.suite} ({100 * (one.rate.high - one.rate.low):.0f})"
         for one in own_scores(version)
-        if one.rate.low is not None and one.rate.high is not None and one.rate.high - one.rate.low > WIDE
+        if "/" not in one.suite and one.rate.low is not None and one.rate.high is not None
+        if one.rate.high - one.rate.low > WIDE
     ]
+    found += [f"Known to so many points only, for want of tasks: {', '.join(wide)}."] if wide else []
     unstated = sum(one.rows + one.pairs for one in made.learned_from if one.licence is None) if made else 0
     if unstated:
         found.append(f"{unstated} of the rows and pairs it learned from state no licence: ask before you pass it on.")

@@ -85,7 +85,7 @@ def test_what_is_known_badly_stands_among_the_limits() -> None:
     assert "It knows a small world only." in limits
     assert "The guard multi_turn had a power of 60% only: 314 tasks would give 80%." in limits
     assert "not_calling" not in limits
-    assert "context_retention in agent on assistant is known to 30 points only." in limits
+    assert "Known to so many points only, for want of tasks: context_retention in agent on assistant (30)." in limits
 
 
 def test_recipe_and_engine_are_taken_from_the_adapters_card_and_sources_from_the_rows(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import TemplateError
 
 from kt_lib.errors import KtError
-from kt_lib.records import ChatMessage, PreferencePair, SftRow
+from kt_lib.records import ChatMessage, JudgedAnswer, PreferencePair, SftRow
 
 IGNORED = -100
 """The label of a token that is read and not learned; torch's cross-entropy leaves it out."""
@@ -37,6 +37,8 @@ def sft_tokens(rows: Sequence[SftRow], tokenizer: Any) -> list[Tokens]:
     (a template that takes back earlier thoughts, say) it is counted as missed, except the last answer, which begins
     where the two part. KtError for a row that the template refuses.
     """
+    if not rows:
+        return []
     told = [_answers(row, tokenizer) for row in rows]
     encoded = tokenizer([text for text, _, _ in told], add_special_tokens=False, return_offsets_mapping=True)
     found = []
@@ -55,28 +57,30 @@ def sft_columns(tokens: Sequence[Tokens]) -> Any:
 
 
 def dpo_columns(pairs: Sequence[PreferencePair]) -> Any:
-    """TRL's prompt, chosen and rejected as a `datasets.Dataset`; arguments of mixed types stay as they are."""
-    from datasets import Dataset
-
-    rows: list[dict[str, Any]] = []
-    for pair in pairs:
-        sides = {name: [_answer(text)] for name, text in (("chosen", pair.chosen), ("rejected", pair.rejected))}
-        # JSON text, because schemas of different tools share no column type.
-        tools = json.dumps(_tools(pair)) if pair.tools else None
-        rows.append({"prompt": [_plain(one) for one in pair.prompt], **sides, "tools": tools})
-    if not any(row["tools"] for row in rows):
-        rows = [{name: value for name, value in row.items() if name != "tools"} for row in rows]
-    return Dataset.from_list(rows, on_mixed_types="use_json")
+    """TRL's prompt, chosen and rejected as a `datasets.Dataset`."""
+    return _dataset(
+        [{"chosen": [_answer(one.chosen)], "rejected": [_answer(one.rejected)], **_asked(one)} for one in pairs]
+    )
 
 
-def pair_lengths(pairs: Sequence[PreferencePair], tokenizer: Any) -> list[tuple[int, int]]:
-    """Tokens of each prompt with the chosen and with the rejected answer."""
+def kto_columns(judged: Sequence[JudgedAnswer]) -> Any:
+    """TRL's prompt, completion and label as a `datasets.Dataset`."""
+    return _dataset([{"completion": [_answer(one.answer)], "label": one.good, **_asked(one)} for one in judged])
 
-    def size(pair: PreferencePair, text: str) -> int:
-        messages = [*(_plain(one) for one in pair.prompt), _answer(text)]
-        return len(tokenizer(_rendered(messages, pair, tokenizer), add_special_tokens=False)["input_ids"])
 
-    return [(size(pair, pair.chosen), size(pair, pair.rejected)) for pair in pairs]
+def preference_lengths(rows: Sequence[PreferencePair | JudgedAnswer], tokenizer: Any) -> list[tuple[int, ...]]:
+    """Tokens of each prompt with the chosen and with the rejected answer, or with the one that was judged."""
+
+    def size(row: PreferencePair | JudgedAnswer, text: str) -> int:
+        messages = [*(_plain(one) for one in row.prompt), _answer(text)]
+        return len(tokenizer(_rendered(messages, row, tokenizer), add_special_tokens=False)["input_ids"])
+
+    return [
+        (size(row, row.chosen), size(row, row.rejected))
+        if isinstance(row, PreferencePair)
+        else (size(row, row.answer),)
+        for row in rows
+    ]
 
 
 def by_length(pairs: Sequence[PreferencePair], batch: int, seed: int) -> list[PreferencePair]:
@@ -142,7 +146,7 @@ def _learned(places: Sequence[_Span], spans: Sequence[_Span]) -> list[bool]:
 
 
 def _rendered(
-    messages: list[dict[str, Any]], row: SftRow | PreferencePair, tokenizer: Any, *, opened: bool = False
+    messages: list[dict[str, Any]], row: SftRow | PreferencePair | JudgedAnswer, tokenizer: Any, *, opened: bool = False
 ) -> str:
     try:
         text: str = tokenizer.apply_chat_template(
@@ -154,6 +158,21 @@ def _rendered(
             " leave it out, or put its messages in the order that the template asks for"
         ) from error
     return text
+
+
+def _dataset(rows: list[dict[str, Any]]) -> Any:
+    """The rows as columns; arguments of mixed types stay as they are."""
+    from datasets import Dataset
+
+    if not any(row["tools"] for row in rows):
+        rows = [{name: value for name, value in row.items() if name != "tools"} for row in rows]
+    return Dataset.from_list(rows, on_mixed_types="use_json")
+
+
+def _asked(row: PreferencePair | JudgedAnswer) -> dict[str, Any]:
+    """The prompt, and the tools as JSON text, because schemas of different tools share no column type."""
+    tools = json.dumps(_tools(row)) if row.tools else None
+    return {"prompt": [_plain(one) for one in row.prompt], "tools": tools}
 
 
 def _answer(text: str) -> dict[str, Any]:
@@ -170,5 +189,5 @@ def _plain(message: ChatMessage) -> dict[str, Any]:
     return plain
 
 
-def _tools(row: SftRow | PreferencePair) -> list[dict[str, Any]]:
+def _tools(row: SftRow | PreferencePair | JudgedAnswer) -> list[dict[str, Any]]:
     return [{"type": "function", "function": tool.model_dump()} for tool in row.tools]

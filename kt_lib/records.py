@@ -515,6 +515,23 @@ class PreferencePair(Record):
     """Whether the people in it agreed to training use; None when unknown."""
 
 
+class JudgedAnswer(Record):
+    """An answer that was judged by itself, for TRL's KTOTrainer: no better or worse one stands beside it."""
+
+    prompt: tuple[ChatMessage, ...]
+    """Conversation before the answer."""
+    answer: str
+    """What was answered."""
+    good: bool
+    """Whether it was right, or liked."""
+    tools: tuple[ToolSpec, ...] = ()
+    """Tools offered."""
+    task_id: str
+    """The task it came from."""
+    evidence: str
+    """Who says so."""
+
+
 class Adapter(Record):
     """A trained adapter."""
 

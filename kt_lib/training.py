@@ -1,4 +1,4 @@
-"""Training: LoRA, SFT first and DPO after it, from rows to an adapter with its card.
+"""Training: LoRA, SFT first and preferences after it, from rows to an adapter with its card.
 
 With a folder for checkpoints a training that was killed goes on from where it was, to the same result.
 """
@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from kt_lib.adapter_files import save
 from kt_lib.checkpoints import Checkpoints
-from kt_lib.columns import Tokens, by_length, dpo_columns, pair_lengths, sft_columns, sft_tokens
-from kt_lib.engines import Engine, engine
-from kt_lib.engines import options as engine_options
+from kt_lib.columns import Tokens, by_length, dpo_columns, kto_columns, preference_lengths, sft_columns, sft_tokens
+from kt_lib.engines import engine
 from kt_lib.errors import KtError
-from kt_lib.memory import Estimate, PeakMemory, check_room, estimate
+from kt_lib.memory import PeakMemory
 from kt_lib.recipes import DpoRecipe, SftRecipe
-from kt_lib.records import Adapter, PreferencePair, SftRow
+from kt_lib.records import Adapter, JudgedAnswer, PreferencePair, SftRow
 from kt_lib.trainable import open_for_training, started
-from kt_lib.training_steps import OnStep, Trained, memory_told, run
+from kt_lib.training_plan import plan, reads, trainer_options
+from kt_lib.training_steps import OnStep, memory_told, run
 from kt_lib.weights import load_tokenizer, quiet, weights_digest
 
-log = logging.getLogger(__name__)
-
-AnyRow = TypeVar("AnyRow", SftRow, PreferencePair)
+AnyRow = TypeVar("AnyRow", SftRow, PreferencePair, JudgedAnswer)
 
 
 def train_sft(
@@ -46,24 +46,19 @@ def train_sft(
     """
     if not rows:
         raise KtError("there are no rows to train on: see what 07_datasets left out and why, and raise `train_tasks`")
-    way = engine(recipe)
-    saved = Checkpoints(checkpoints, "sft", weights_digest(base), recipe, rows)
-    with started(way), saved as scratch:
+
+    def prepare(tokenizer: Any) -> _Prepared:
         from trl import SFTConfig, SFTTrainer
 
-        tokens = sft_tokens(rows, load_tokenizer(base))
-        plan = _plan(base, recipe, way, [len(one.input_ids) for one in tokens], rows)
-        with PeakMemory(way) as peak, memory_told(recipe, plan.longest, lambda: "before the first step"):
-            model = _opened(base, None, recipe, way)
-            options = _options(recipe, way) | saved.options(recipe, len(rows))
-            trainer = SFTTrainer(
-                model=model,
-                args=SFTConfig(output_dir=str(scratch), train_sampling_strategy="group_by_length", **options),
-                train_dataset=sft_columns(tokens),
-                processing_class=load_tokenizer(base),
-            )
-            trained = run(trainer, recipe, plan.longest, saved.newest(), on_step, peak)
-        return _save("sft", base, trainer, out, recipe, plan, trained, _learned(tokens))
+        tokens = sft_tokens(rows, tokenizer)
+
+        def trainer(model: Any, options: dict[str, Any]) -> Any:
+            how = SFTConfig(train_sampling_strategy="group_by_length", **options)
+            return SFTTrainer(model=model, args=how, train_dataset=sft_columns(tokens), processing_class=tokenizer)
+
+        return _Prepared([len(one.input_ids) for one in tokens], _learned(tokens), trainer)
+
+    return _train("sft", base, None, rows, out, recipe, prepare, on_step, checkpoints)
 
 
 def train_dpo(
@@ -82,103 +77,118 @@ def train_dpo(
     """
     if not pairs:
         raise KtError("there are no preference pairs to train on: set `dpo_epochs` to 0, or raise `max_pairs`")
-    way = engine(recipe)
-    start = weights_digest(adapter_in) if adapter_in else ""
-    saved = Checkpoints(checkpoints, "dpo", weights_digest(base) + start, recipe, pairs)
-    with started(way), saved as scratch:
+
+    def prepare(tokenizer: Any) -> _Prepared:
         from trl import DPOConfig, DPOTrainer
 
-        plan = _plan(base, recipe, way, lengths(pairs, base), pairs)
-        rows = by_length(pairs, recipe.per_device_train_batch_size, recipe.seed)
-        with PeakMemory(way) as peak, memory_told(recipe, plan.longest, lambda: "before the first step"):
-            model = _opened(base, adapter_in, recipe, way)
-            options = _options(recipe, way) | saved.options(recipe, len(pairs))
-            trainer = DPOTrainer(
-                model=model,
-                args=DPOConfig(output_dir=str(scratch), train_sampling_strategy="sequential", **options),
-                train_dataset=dpo_columns(rows),
-                processing_class=load_tokenizer(base),
-            )
-            trained = run(trainer, recipe, plan.longest, saved.newest(), on_step, peak)
-        name = "sft+dpo" if adapter_in else "dpo"
-        return _save(name, base, trainer, out, recipe, plan, trained, f"{len(pairs):,} chosen answers")
+        columns = dpo_columns(by_length(pairs, recipe.per_device_train_batch_size, recipe.seed))
+
+        def trainer(model: Any, options: dict[str, Any]) -> Any:
+            how = DPOConfig(train_sampling_strategy="sequential", **options)
+            return DPOTrainer(model=model, args=how, train_dataset=columns, processing_class=tokenizer)
+
+        sizes = [max(sides) for sides in preference_lengths(pairs, tokenizer)]
+        return _Prepared(sizes, f"{len(pairs):,} chosen answers", trainer)
+
+    return _train("dpo", base, adapter_in, pairs, out, recipe, prepare, on_step, checkpoints)
+
+
+def train_kto(
+    base: Path,
+    adapter_in: Path | None,
+    judged: Sequence[JudgedAnswer],
+    out: Path,
+    recipe: DpoRecipe,
+    on_step: OnStep | None = None,
+    checkpoints: Path | None = None,
+) -> Adapter:
+    """An adapter that gives answers like the good ones and not like the bad, where no two stand side by side (KTO).
+
+    `recipe.loss_type` says nothing here. Whichever kind is rarer weighs more, so that both weigh the same. Otherwise
+    as `train_dpo`; KtError also where all answers are good or all bad, and for batches of one.
+    """
+    good = sum(one.good for one in judged)
+    bad = len(judged) - good
+    if not good or not bad:
+        raise KtError(f"{good} good and {bad} bad answers are no ground for KTO: give some of both, or train by SFT")
+    if recipe.per_device_train_batch_size < 2:
+        raise KtError("KTO holds a batch's prompts against one another: set `per_device_train_batch_size` to 2 or more")
+
+    def prepare(tokenizer: Any) -> _Prepared:
+        from trl import KTOConfig, KTOTrainer
+
+        # Each prompt is held against its neighbour's answer, so the two must not be of one kind or length.
+        columns = kto_columns(random.Random(recipe.seed).sample(list(judged), len(judged)))
+        weights = {"desirable_weight": max(1.0, bad / good), "undesirable_weight": max(1.0, good / bad)}
+
+        def trainer(model: Any, options: dict[str, Any]) -> Any:
+            how = KTOConfig(train_sampling_strategy="sequential", **options | {"loss_type": "kto"}, **weights)
+            return KTOTrainer(model=model, args=how, train_dataset=columns, processing_class=tokenizer)
+
+        sizes = [max(sides) for sides in preference_lengths(judged, tokenizer)]
+        return _Prepared(sizes, f"{good:,} good answers and {bad:,} bad ones", trainer)
+
+    return _train("kto", base, adapter_in, judged, out, recipe, prepare, on_step, checkpoints)
 
 
 def fitting(rows: Sequence[AnyRow], base: Path, max_length: int | None = None) -> tuple[list[AnyRow], list[AnyRow]]:
     """Rows or pairs that `max_length`, and the model itself, has room for, and those that are too long."""
     with quiet():
-        most = min(max_length or math.inf, _reads(base))
+        most = min(max_length or math.inf, reads(base))
         sizes = lengths(rows, base)
     fits = [row for row, size in zip(rows, sizes, strict=True) if size <= most]
     return fits, [row for row, size in zip(rows, sizes, strict=True) if size > most]
 
 
-def lengths(rows: Sequence[SftRow] | Sequence[PreferencePair], base: Path) -> list[int]:
+def lengths(rows: Sequence[SftRow | PreferencePair | JudgedAnswer], base: Path) -> list[int]:
     """Tokens of each row by the model's own template; of a pair, those of the prompt with the longer answer."""
     tokenizer = load_tokenizer(base)
-    pairs = [row for row in rows if isinstance(row, PreferencePair)]
-    if pairs:
-        return [max(sides) for sides in pair_lengths(pairs, tokenizer)]
-    return [len(one.input_ids) for one in sft_tokens([row for row in rows if isinstance(row, SftRow)], tokenizer)]
+    taught = [len(one.input_ids) for one in sft_tokens([row for row in rows if isinstance(row, SftRow)], tokenizer)]
+    judged = [max(sides) for sides in preference_lengths([r for r in rows if not isinstance(r, SftRow)], tokenizer)]
+    return taught + judged
 
 
-# --- before ----------------------------------------------------------------------------------------------------------
+# --- one training ----------------------------------------------------------------------------------------------------
 
 
-class _Plan(NamedTuple):
-    way: Engine
-    rows: int
-    longest: int
-    memory: Estimate
+class _Prepared(NamedTuple):
+    """Rows made ready for a trainer."""
+
+    sizes: list[int]
+    """Tokens of each row."""
+    learned: str
+    """What is learned of them, in words."""
+    trainer: Callable[[Any, dict[str, Any]], Any]
+    """The trainer, of a model and its options."""
 
 
-def _plan(
+def _train(
+    name: str,
     base: Path,
+    adapter_in: Path | None,
+    rows: Sequence[SftRow] | Sequence[PreferencePair] | Sequence[JudgedAnswer],
+    out: Path,
     recipe: SftRecipe | DpoRecipe,
-    way: Engine,
-    sizes: Sequence[int],
-    rows: Sequence[SftRow | PreferencePair],
-) -> _Plan:
-    """What is known before the weights are read; what cannot end well is refused here."""
-    at = max(range(len(sizes)), key=lambda one: sizes[one])
-    longest, reads = sizes[at], _reads(base)
-    if longest > min(recipe.max_length or math.inf, reads):
-        bound = f"the model reads {reads}" if longest > reads else f"the recipe's `max_length` is {recipe.max_length}"
-        raise KtError(
-            f"the row of task {rows[at].task_id} has {longest} tokens and {bound}:"
-            " leave it out, or shorten its conversation or its list of tools"
-        )
-    told = estimate(base, recipe, longest, way)
-    check_room(told, recipe, longest, way)
-    return _Plan(way=way, rows=len(rows), longest=longest, memory=told)
+    prepare: Callable[[Any], _Prepared],
+    on_step: OnStep | None,
+    checkpoints: Path | None,
+) -> Adapter:
+    way = engine(recipe)
+    start = weights_digest(adapter_in) if adapter_in else ""
+    saved = Checkpoints(checkpoints, name, weights_digest(base) + start, recipe, rows)
+    with started(way), saved as scratch:
+        from transformers import set_seed
 
-
-def _reads(base: Path) -> float:
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(base, local_files_only=True).get_text_config()
-    return getattr(config, "max_position_embeddings", None) or math.inf
-
-
-def _opened(base: Path, adapter_in: Path | None, recipe: SftRecipe | DpoRecipe, way: Engine) -> Any:
-    from transformers import set_seed
-
-    set_seed(recipe.seed)
-    return open_for_training(base, adapter_in, recipe, way)
-
-
-def _options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any]:
-    """What both trainers are told; rows are already whole in tokens, so only packing needs to know of a length."""
-    return {
-        **recipe.model_dump(exclude={"lora", "load_in_4bit", "max_length"}),
-        **engine_options(way, recipe),
-        "data_seed": recipe.seed,
-        "max_length": recipe.max_length if isinstance(recipe, SftRecipe) and recipe.packing else None,
-        "report_to": "none",
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "disable_tqdm": True,
-    }
+        ready = prepare(load_tokenizer(base))
+        told = plan(base, recipe, way, ready.sizes, rows)
+        with PeakMemory(way) as peak, memory_told(recipe, told.longest, lambda: "before the first step"):
+            set_seed(recipe.seed)
+            model = open_for_training(base, adapter_in, recipe, way)
+            options = trainer_options(recipe, way) | saved.options(recipe, len(rows)) | {"output_dir": str(scratch)}
+            trainer = ready.trainer(model, options)
+            trained = run(trainer, recipe, told.longest, saved.newest(), on_step, peak)
+        whole = f"sft+{name}" if adapter_in else name
+        return save(whole, base, trainer, out, recipe, told, trained, ready.learned)
 
 
 def _learned(tokens: Sequence[Tokens]) -> str:
@@ -186,70 +196,9 @@ def _learned(tokens: Sequence[Tokens]) -> str:
     answers, missed = sum(one.answers for one in tokens), sum(one.missed for one in tokens)
     if not missed:
         return f"{answers:,} answers"
-    log.warning(
+    logging.getLogger(__name__).warning(
         "%d of %d answers are not learned: the chat template writes them otherwise once the conversation went on",
         missed,
         answers + missed,
     )
     return f"{answers:,} answers; {missed:,} more stand otherwise once the conversation went on, and are left out"
-
-
-# --- after -----------------------------------------------------------------------------------------------------------
-
-
-def _save(
-    name: str,
-    base: Path,
-    trainer: Any,
-    out: Path,
-    recipe: SftRecipe | DpoRecipe,
-    plan: _Plan,
-    trained: Trained,
-    learned: str,
-) -> Adapter:
-    """Writes weights, configuration and card, none of which names a place on this machine; one process of several."""
-    first, model = trainer.is_world_process_zero(), trainer.model
-    if first:
-        out.mkdir(parents=True, exist_ok=True)
-        model.peft_config["default"].base_model_name_or_path = base.name
-        model.save_pretrained(str(out), selected_adapters=["default"], save_embedding_layers=False)
-    trainer.accelerator.wait_for_everyone()
-    adapter = Adapter(
-        name=name,
-        base=weights_digest(base),
-        folder=out.name,
-        digest=weights_digest(out),
-        rows=plan.rows,
-        engine=plan.way.name,
-        **trained.model_dump(),
-    )
-    if first:
-        (out / "README.md").write_text(card(adapter, recipe, plan.way, plan.memory, learned), encoding="utf-8")
-        last = adapter.losses[-1][1]
-        log.info("%s: %d rows, %d steps, %.1f s, loss %.4f", name, plan.rows, adapter.steps, adapter.seconds, last)
-    trainer.accelerator.wait_for_everyone()
-    return adapter
-
-
-def card(adapter: Adapter, recipe: SftRecipe | DpoRecipe, way: Engine, memory: Estimate, learned: str) -> str:
-    """The adapter's card in Markdown: what it is, from what, how it was trained, by which engine and why."""
-    values = recipe.model_dump(exclude={"lora"}) | recipe.lora.model_dump()
-    first, last = adapter.losses[0][1], adapter.losses[-1][1]
-    lines = [
-        "---",
-        "library_name: peft",
-        "pipeline_tag: text-generation",
-        "---",
-        f"# Adapter `{adapter.name}`",
-        "",
-        f"LoRA adapter for the base with digest `{adapter.base}`; its own digest is `{adapter.digest}`.",
-        "",
-        f"- Engine: {way.reason}",
-        f"- Trained on: {adapter.rows:,} rows, {adapter.tokens:,} tokens seen, {adapter.steps} optimiser steps",
-        f"- Learned: {learned}",
-        f"- Took: {adapter.seconds:.1f} s",
-        f"- Memory: {adapter.peak_mb:,.0f} MB at the peak; expected {memory.total_mb:,.0f} MB ({memory.formula})",
-        f"- Loss: {first:.4f} at the first step, {last:.4f} at the last",
-        *(f"- `{key}`: {value}" for key, value in values.items()),
-    ]
-    return "\n".join(lines) + "\n"

@@ -29,7 +29,7 @@ MOST_CAVEATS = 2
 """Light caveats (might, probably) that an answer may hold; of heavy ones (please note) it may hold one."""
 
 _CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
-_EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55\u231a\u231b]")
+EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55\u231a\u231b]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)|\n+")
 _MARKUP = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
 _TECHNICAL = re.compile(
@@ -74,11 +74,10 @@ def without_code(text: str) -> str:
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text, list items counted as sentences; code in it is never cut."""
-    codes = _CODE.findall(text)
-    marked = _MARKUP.sub("", _CODE.sub("\x00", text)).strip()
-    parts = [part.strip() for part in _SENTENCE_END.split(marked) if part.strip()]
-    held = iter(codes)
-    return [re.sub("\x00", lambda _: next(held), part) for part in parts]
+    masked = _CODE.sub(lambda code: "x" * len(code[0]), text)
+    ends = [0, *(at for found in _SENTENCE_END.finditer(masked) for at in found.span()), len(text)]
+    parts = [text[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True)]
+    return [bare for part in parts if (bare := _MARKUP.sub("", part).strip())]
 
 
 def words_in(text: str) -> list[str]:
@@ -105,6 +104,11 @@ def under_pressure(asked: str, persona: str) -> bool:
     return persona == ON_CALL or bool(matches("stress", text)) or "!!" in text or 0 < len(words_in(text)) <= TERSE
 
 
+def failed(answer: str, asked: str) -> bool:
+    """Whether something went wrong, by what is said: then an apology is due."""
+    return bool(matches("failure", answer) or matches("failure", without_code(asked)))
+
+
 @cache
 def _phrases(kind: str) -> re.Pattern[str]:
     listed: dict[str, list[str]] = yaml.safe_load((files("kt_lib") / "style.yaml").read_text(encoding="utf-8"))
@@ -116,7 +120,7 @@ def _nothing(text: str) -> Broken | None:
 
 
 def _emoji(text: str, persona: str, asked: str) -> Broken | None:
-    count = len(_EMOJI.findall(text))
+    count = len(EMOJI.findall(text))
     if count > 1:
         return Broken("emoji", f"{count} emoji where one is the most")
     return Broken("emoji", f"an emoji for a {persona}") if count and persona != CASUAL else None
@@ -131,7 +135,7 @@ def _apology(text: str, persona: str, asked: str) -> Broken | None:
     said = matches("apology", text)
     if len(said) > 1:
         return Broken("apology", f"{len(said)} apologies: {', '.join(said)}")
-    if said and not matches("failure", text) and not matches("failure", without_code(asked)):
+    if said and not failed(text, asked):
         return Broken("apology", f"{said[0]!r} where nothing failed")
     return None
 
@@ -172,7 +176,7 @@ def _inline_code(answer: str, terms: Sequence[str]) -> Broken | None:
 
 def _executive(text: str) -> Broken | None:
     if not text.startswith("TL;DR:"):
-        short = len(words_in(text)) <= SMALL_TALK
+        short = len(words_in(text)) <= SMALL_TALK and len(sentences(text)) <= 3
         return None if short else Broken("persona", "the answer does not begin with `TL;DR:`")
     after = len(sentences(text.removeprefix("TL;DR:"))) - 1
     return Broken("persona", f"{after} sentences after the summary, two are the most") if after > 2 else None

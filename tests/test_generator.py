@@ -8,14 +8,17 @@ import re
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kt_lib.errors import SetupError
 from kt_lib.generator.answering import answer
 from kt_lib.generator.dialogues import generate
-from kt_lib.generator.fleet import make_fleet
+from kt_lib.generator.making import make_fleet
+from kt_lib.generator.personality import voices_for, with_personality
 from kt_lib.leakage import measure_leakage
 from kt_lib.personas import PERSONAS
-from kt_lib.records import SftRow, ToolCall
+from kt_lib.records import ChatMessage, SftRow, ToolCall, ToolSpec
 from kt_lib.style import broken_rules
 from kt_lib.world.suite import make_tasks
 
@@ -182,3 +185,70 @@ def test_native_rows_carry_calls_and_tools_as_such() -> None:
         calls = [call for message in row.messages for call in message.tool_calls]
         assert calls
         assert {call.name for call in calls} <= names
+
+
+def trajectory(answer_text: str) -> SftRow:
+    """A trajectory as other people's data holds it: native calls, a stiff answer."""
+    call = ToolCall(name="read_file", arguments={"path": "/etc/app.conf"})
+    return SftRow(
+        messages=(
+            ChatMessage(role="user", content="which port does the application listen on, as the settings say"),
+            ChatMessage(role="assistant", tool_calls=(call,)),
+            ChatMessage(role="tool", name="read_file", content="port = 8080"),
+            ChatMessage(role="assistant", content=answer_text),
+        ),
+        tools=(ToolSpec(name="read_file"),), kind="trajectory", task_id="t/1", basis="a trajectory", source="toucan",
+    )  # fmt: skip
+
+
+STIFF = "As an AI, I am happy to assist. Sorry for the delay! The file /etc/app.conf sets the port to 8080."
+
+
+@pytest.mark.parametrize("persona", [one.name for one in PERSONAS])
+def test_personality_keeps_the_fact_and_drops_the_stiffness(persona: str) -> None:
+    row = with_personality(trajectory(STIFF), persona, 1)
+    said = row.messages[-1].content
+    assert "`/etc/app.conf`" in said
+    assert "8080" in said
+    assert "AI" not in said
+    assert "Sorry" not in said
+    assert not broken_rules(said, persona, row.messages[0].content)
+    assert row.basis == f"a trajectory; voice added: {persona}"
+
+
+def test_personality_touches_neither_calls_nor_results_nor_the_users_words() -> None:
+    changed = 0
+    for row in ROWS[:200]:
+        for persona in voices_for(row, [one.name for one in PERSONAS], 3):
+            after = with_personality(row, persona, 3)
+            assert len(after.messages) == len(row.messages)
+            for old, new in zip(row.messages, after.messages, strict=True):
+                if old.role != "assistant" or old.tool_calls or old.content.startswith(("{", "[")):
+                    assert new == old
+                else:
+                    changed += new != old
+                    assert not set(re.findall(r"\d+", old.content)) - set(re.findall(r"\d+", new.content))
+    assert changed > 300
+
+
+@given(st.text(max_size=300), st.sampled_from([one.name for one in PERSONAS]))
+def test_whatever_an_answer_is_its_voice_holds_or_it_is_refused(text: str, persona: str) -> None:
+    row = trajectory(text)
+    if not voices_for(row, [persona], 1):
+        return
+    after = with_personality(row, persona, 1)
+    assert after.messages[:-1] == row.messages[:-1]
+    if after.messages[-1].content != text:
+        assert not broken_rules(after.messages[-1].content, persona, row.messages[0].content)
+
+
+def test_an_answer_that_is_too_long_for_an_executive_is_refused_rather_than_cut() -> None:
+    row = trajectory("The port is 8080. The host is 1. The user is 2. The level is 3. The size is 4.")
+    with pytest.raises(SetupError, match="take another persona"):
+        with_personality(row, "executive brief", 1)
+    assert "executive brief" not in voices_for(row, [one.name for one in PERSONAS], 1)
+
+
+def test_thoughts_before_actions_are_no_answers() -> None:
+    row = trajectory("Thought: I need the file.\nAction: read_file")
+    assert with_personality(row, "casual developer", 1).messages == row.messages

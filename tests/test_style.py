@@ -51,6 +51,7 @@ def test_an_answer_in_the_users_voice_breaks_no_rule(persona: str, answer: str) 
             "One of the four servers is short of disk: it holds the database and is at 91% by now, as seen today.",
         ),
         ("persona", EXECUTIVE, "TL;DR: all is well. One. Two. Three."),
+        ("persona", EXECUTIVE, "One. Two. Three. Four."),
         ("persona", LEARNER, "Pro tip: use `-h`. Tip: use `-m`."),
         ("persona", LEARNER, "All the disks of the server have plenty of room, the fullest of them is at forty percent,"
          " and nothing has to be done."),

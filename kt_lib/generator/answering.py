@@ -184,12 +184,24 @@ def restart(fleet: Fleet, machine: Machine, verb: str, name: str) -> tuple[Machi
 def with_service(machine: Machine, service: Service) -> Machine:
     """The machine with one service changed."""
     services = tuple(service if one.name == service.name else one for one in machine.services)
-    processes = tuple(
-        one.model_copy(update={"pid": service.pid}) if one.name == service.name else one
-        for one in machine.processes
-        if one.name != service.name or service.state == "active"
-    )
-    return machine.model_copy(update={"services": services, "processes": processes})
+    old = next((one for one in machine.processes if one.name == service.name), None)
+    machine = machine.model_copy(update={"services": services})
+    if old is None:
+        return machine
+    machine = without_process(machine, old)
+    if service.state != "active":
+        return machine
+    fresh = old.model_copy(update={"pid": service.pid, "cpu": min(old.cpu, 1.3), "memory": min(old.memory, 2.1)})
+    return machine.model_copy(update={"processes": (*machine.processes, fresh)})
+
+
+def without_process(machine: Machine, gone: Process) -> Machine:
+    """The machine without a process, and without its share of the load and the memory."""
+    rest = tuple(one for one in machine.processes if one.pid != gone.pid)
+    now = max(0.02, round(machine.load[0] - gone.cpu / 100, 2))
+    freed = max(0, min(int(machine.memory * gone.memory / 100), machine.memory_used - 200))
+    update = {"processes": rest, "load": (now, *machine.load[1:]), "memory_used": machine.memory_used - freed}
+    return machine.model_copy(update=update)
 
 
 def kill(fleet: Fleet, machine: Machine, pid: str) -> tuple[Machine, str]:
@@ -197,18 +209,14 @@ def kill(fleet: Fleet, machine: Machine, pid: str) -> tuple[Machine, str]:
     gone = next((one for one in machine.processes if one.pid == int(pid)), None)
     if gone is None:
         return machine, f"kill: ({pid}) - No such process"
-    rest = tuple(one for one in machine.processes if one.pid != gone.pid)
-    now = max(0.02, round(machine.load[0] - gone.cpu / 100, 2))
-    freed = min(int(machine.memory * gone.memory / 100), machine.memory_used - 200)
-    update = {"processes": rest, "load": (now, *machine.load[1:]), "memory_used": machine.memory_used - freed}
-    return machine.model_copy(update=update), NO_OUTPUT
+    return without_process(machine, gone), NO_OUTPUT
 
 
 def vacuum(fleet: Fleet, machine: Machine) -> tuple[Machine, str]:
     """`journalctl --vacuum-size`: a fifth of the disk that holds /var is freed."""
     held = next((one for one in machine.disks if one.mount == "/var"), machine.disks[0])
     freed = max(1, held.used // 5)
-    folders = tuple((name, min(size, max(1, held.used - freed) // 2)) for name, size in held.folders)
+    folders = tuple((name, size - freed if name == "/var/log" else size) for name, size in held.folders)
     after = held.model_copy(update={"used": held.used - freed, "folders": folders})
     disks = tuple(after if one.mount == held.mount else one for one in machine.disks)
     return machine.model_copy(update={"disks": disks}), f"Vacuuming done, freed {freed}G of archived journals."

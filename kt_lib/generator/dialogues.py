@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kt_lib.errors import SetupError
 from kt_lib.generator.checking import check
 from kt_lib.generator.dressing import dressed
-from kt_lib.generator.fleet import make_fleet
+from kt_lib.generator.making import make_fleet
 from kt_lib.generator.quiet import quiet
 from kt_lib.generator.rounds import PATTERNS, several, single
 from kt_lib.generator.scenarios import SCENARIOS

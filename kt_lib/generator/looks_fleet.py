@@ -142,7 +142,7 @@ def setting_all(talk: Talk) -> Finding:
     held = {one.id: dict(one.settings)[key] for one in talk.fleet.machines}
     (common, _), *rest = Counter(held.values()).most_common()
     others = [host for host, value in held.items() if value != common]
-    values = {"value": common, "total": number(len(held))}
+    values = {"value": common, "total": number(len(held)), "count": number(len(set(held.values())))}
     if len(others) == 1:
         talk.at["host"] = others[0]
         values |= {"host": others[0], "second": held[others[0]]}

@@ -143,8 +143,9 @@ def log(talk: Talk) -> Finding:
     lines = talk.rng.choice((3, 4, 5)) if one.cause else talk.rng.choice((2, 3))
     talk.remote(f"journalctl -u {one.name} -n {lines} --no-pager")
     if not one.cause:
-        newest = one.log[-1][9:]
-        return Finding(look="log", state="calm", values={"newest": newest}, nexts=("status", "errors"))
+        past = any("ERROR" in line for line in one.log[-lines:])
+        values = {"newest": one.log[-1][9:]}
+        return Finding(look="log", state="past" if past else "calm", values=values, nexts=("status", "errors"))
     says = str(material()["causes"][one.cause]["says"])
     return Finding(look="log", state="cause", values={"since": one.since, "says": says}, nexts=("restart",), good=False)
 

@@ -8,9 +8,9 @@ from kt_lib.generator.scenarios import LOOKS
 from kt_lib.generator.talk import Finding, Talk
 from kt_lib.generator.targets import aim
 from kt_lib.generator.teaching import taught
-from kt_lib.generator.voices import forms, sentence, voice
+from kt_lib.generator.voices import forms, sentence, statement, voice
 from kt_lib.generator.wording import say, upper, words
-from kt_lib.style import EXECUTIVE, LEARNER, ON_CALL
+from kt_lib.style import EXECUTIVE, LEARNER, ON_CALL, under_pressure
 from kt_lib.world.names import make
 
 PASTED = ("disks", "memory", "top_cpu", "top_mem", "status", "log", "folders", "loads_all")
@@ -99,7 +99,7 @@ def read_off(talk: Talk, found: Finding, at: dict[str, str]) -> str:
     brief, said = (say(held[part][found.state], talk.rng, values) for part in ("brief", "found"))
     if talk.persona == EXECUTIVE:
         return f"TL;DR: {brief}. {sentence(said)}"
-    both = f"{sentence(brief)} {sentence(said)}"
+    both = statement(talk.rng, {"brief": brief, "found": said}, "Checked.", under_pressure(talk.asked, talk.persona))
     if talk.persona == LEARNER:
         tip = say(held["tip"], talk.rng, values)
         talk.taught.append(tip)

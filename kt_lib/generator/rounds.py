@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kt_lib.generator import targets
-from kt_lib.generator.fleet import Machine, make_fleet
+from kt_lib.generator.fleet import Machine
+from kt_lib.generator.making import make_fleet
 from kt_lib.generator.scenarios import ACTIONS, LOOKS, ON_A_MACHINE, SCENARIOS
 from kt_lib.generator.talk import Finding, Talk, made
 from kt_lib.generator.targets import aim, can_follow, place
@@ -51,6 +52,7 @@ def opening(talk: Talk, scenario: str, look: str, offer: str | None = None, comp
 def answered(talk: Talk, look: str, offer: str | None = None, complete: bool = False) -> Finding:
     """The look and the answer it leads to."""
     found = LOOKS[look](talk)
+    talk.looked.append(look)
     if offer is None:
         fitting = [each for each in found.nexts if can_follow(talk, each)]
         habit = talk.rng.random() < OFFER_SHARE[talk.persona]
@@ -92,7 +94,7 @@ def deeper(talk: Talk, scenario: str) -> str:
     looks = [look for look in SCENARIOS[scenario] if look != "unknown_host"]
     found = opening(talk, scenario, talk.rng.choice(looks), offer="")
     for _ in range(talk.rng.choice((1, 1, 2))):
-        fitting = [look for look in found.nexts if look not in ACTIONS or not found.good]
+        fitting = [look for look in found.nexts if look not in talk.looked and (look not in ACTIONS or not found.good)]
         if not fitting:
             break
         found = offered_next(talk, found, talk.rng.choice(fitting))
@@ -134,13 +136,15 @@ def refinement(talk: Talk, scenario: str) -> str:
 def refined(talk: Talk, found: Finding) -> Finding | None:
     """One refinement of what was found."""
     ways: list[Callable[[], Finding | None]] = []
-    if limits := limits_of(found):
+    most = 2 if talk.persona == EXECUTIVE else len(found.rows)
+    if limits := [(limit, count) for limit, count in limits_of(found) if count <= most]:
         ways.append(lambda: narrowed(talk, found, *talk.rng.choice(limits)))
     others = others_of(talk, found)
     if others:
         ways.append(lambda: elsewhere(talk, found, talk.rng.choice(others)))
-    if found.look in _TURNED:
-        ways.append(lambda: further(talk, talk.rng.choice(_TURNED[found.look]), False, offer=""))
+    turned = [look for look in _TURNED.get(found.look, ()) if look not in talk.looked]
+    if turned:
+        ways.append(lambda: further(talk, talk.rng.choice(turned), False, offer=""))
     return talk.rng.choice(ways)() if ways else None
 
 
@@ -197,7 +201,7 @@ def teaching(talk: Talk, scenario: str) -> str:
         scenario, looks = "multi-agent health", ["loads_all", "memory_all"]
     found = opening(talk, scenario, talk.rng.choice(looks), offer="")
     taught(talk, talk.rng.choice(lesson_for(found.look)))
-    fitting = [look for look in found.nexts if look not in ACTIONS]
+    fitting = [look for look in found.nexts if look not in (*ACTIONS, *talk.looked)]
     if fitting and talk.rng.random() < 0.7:
         talk.at["said"] = talk.at.get("host", "")
         found = further(talk, talk.rng.choice(fitting), False, offer="")

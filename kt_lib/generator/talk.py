@@ -39,6 +39,7 @@ class Talk:
         self.turns: list[ChatMessage] = []
         self.tools: list[str] = []
         self.taught: list[str] = []
+        self.looked: list[str] = []
         self.offered: tuple[ToolSpec, ...] = ()
 
     @property

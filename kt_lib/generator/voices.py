@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +11,24 @@ from kt_lib.generator.scenarios import ACTIONS
 from kt_lib.generator.talk import Finding, Talk
 from kt_lib.generator.wording import say, upper, words
 from kt_lib.records import Record
-from kt_lib.style import CASUAL, EXECUTIVE, FIRST_SENTENCE, LEARNER, ON_CALL, SENIOR, under_pressure, words_in
+from kt_lib.style import (
+    CASUAL,
+    EXECUTIVE,
+    FIRST_SENTENCE,
+    LEARNER,
+    ON_CALL,
+    SENIOR,
+    sentences,
+    under_pressure,
+    words_in,
+)
 
 MOST_POINTS = 5
+LISTED_ON_CALL = {"more", "several", "mixed", "behind_many", "roles", "settings", "lines", "todos", "commits"}
+"""Outcomes and looks whose list is the answer."""
 EMOJI_SHARE = 0.3
 OFFER_SHARE = {CASUAL: 0.75, SENIOR: 0.5, ON_CALL: 0.6, LEARNER: 0.5, EXECUTIVE: 0.6}
+_CODE = re.compile(r"`[^`]+`")
 
 
 class Reply(Record):
@@ -48,10 +62,11 @@ def request(talk: Talk, look: str, scenario: str, where: str) -> str:
     why = say(words("voices")["reasons"][scenario], rng)
     if talk.persona in (SENIOR, LEARNER, EXECUTIVE):
         why = " ".join("I" if word == "i" else "I'm" if word == "i'm" else word for word in why.split())
+    because = user["because"] + (user.get("hearsay", []) if why.split()[0] not in ("I", "I'm", "i", "i'm") else [])
     drawn = rng.random()
     parts = [said]
     if drawn < 0.6:
-        parts.append(say(user["because"], rng, {"why": why, "Why": upper(why)}))
+        parts.append(say(because, rng, {"why": why, "Why": upper(why)}))
     if 0.4 < drawn < 0.85:
         parts.append(say(user["own"], rng))
     if len(parts) > 1 and talk.persona != EXECUTIVE and rng.random() < 0.3:
@@ -119,37 +134,43 @@ def sentence(text: str) -> str:
     return upper(text if text[-1] in ".?!" else f"{text}.")
 
 
+def statement(rng: random.Random, parts: dict[str, str], opener: str, terse: bool) -> str:
+    """What was found: with figures, now and then after a summary that says something else.
+
+    For a user who is terse or under pressure the first sentence is short.
+    """
+    said = sentence(parts["found"])
+    shared = set(_CODE.findall(parts["brief"])) & set(_CODE.findall(parts["found"]))
+    if not shared and rng.random() < 0.5:
+        said = f"{sentence(parts['brief'])} {said}"
+    long = terse and len(words_in(sentences(said)[0])) > FIRST_SENTENCE
+    return f"{opener} {said}" if opener and (long or rng.random() < 0.5) else said
+
+
 def casual(rng: random.Random, found: Finding, parts: dict[str, str], opener: str, wording: Any, terse: bool) -> str:
     """Short and warm: what it is, the figures, sometimes the list."""
-    both = f"{sentence(parts['brief'])} {sentence(parts['found'])}"
-    said = both if rng.random() < 0.6 or terse else sentence(parts["found"])
-    start = f"{opener} " if rng.random() < 0.7 else ""
     listing = points(found, say(wording["list"], rng)) if len(found.points) > 2 or found.state == "more" else ""
-    return f"{start}{said}{listing}"
+    return statement(rng, parts, opener, terse) + listing
 
 
 def senior(rng: random.Random, found: Finding, parts: dict[str, str], opener: str, wording: Any, terse: bool) -> str:
     """The finding, then the breakdown."""
-    short = terse and len(words_in(parts["found"])) > FIRST_SENTENCE
-    said = sentence(parts["found"]) if not short and rng.random() < 0.5 else sentence(parts["brief"])
-    if said == sentence(parts["brief"]) and (len(found.points) < 2 or rng.random() < 0.5):
-        said += f" {sentence(parts['found'])}"
-    start = f"{opener} " if opener else ""
-    return f"{start}{said}{points(found, say(wording['list'], rng))}"
+    start = opener if terse or found.look in ACTIONS else ""
+    return statement(rng, parts, start, terse) + points(found, say(wording["list"], rng))
 
 
 def on_call(rng: random.Random, found: Finding, parts: dict[str, str], opener: str, wording: Any, terse: bool) -> str:
     """That it is seen to, then only what matters."""
-    listing = points(found, say(wording["list"], rng)) if found.state in ("more", "several", "behind_many") else ""
-    return f"{opener} {sentence(parts['brief'])} {sentence(parts['found'])}{listing}"
+    listing = points(found, say(wording["list"], rng)) if {found.state, found.look} & LISTED_ON_CALL else ""
+    return f"{opener} {statement(rng, parts, '', False)}{listing}"
 
 
 def learner(rng: random.Random, found: Finding, parts: dict[str, str], opener: str, wording: Any, terse: bool) -> str:
     """What was done and why, what it showed, and one tip."""
     start = f"{opener} " if terse or rng.random() < 0.5 else ""
-    said = f"{start}{sentence(parts['why'])} {sentence(parts['found'])}"
     listing = points(found, say(wording["list"], rng))
-    return f"{said}{listing}{chr(10) if listing else ' '}Pro tip: {parts['tip']}."
+    said = f"{start}{sentence(parts['why'])} {sentence(parts['found'])}{listing}"
+    return f"{said}{chr(10) if listing else ' '}Pro tip: {parts['tip']}."
 
 
 def executive(rng: random.Random, found: Finding, parts: dict[str, str], opener: str, wording: Any, terse: bool) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from kt_lib.assistant import Comparison, compared
 from kt_lib.attempts import as_agent, in_chat
 from kt_lib.errors import ArtifactError
 from kt_lib.gate import Draw, guard, paired_table, score, target
@@ -180,19 +181,38 @@ def scored_again(merged: Path, attempts: Sequence[Attempt], tasks: Iterable[Task
     return table
 
 
-def all_scores(
-    base: str, before: Sequence[Attempt], after: Sequence[Attempt], suites: Mapping[str, Suite], tasks: Iterable[Task]
-) -> list[Score]:
-    """The scores of the base and of every variant in `after`, the tasks that guards drew included."""
-    known = {task.id: task for task in tasks} | {
-        task.id: task for suite in suites.values() if suite.name != CHAT for task in suite.tasks.values()
-    }
-    test = [task for task in known.values() if task.part == "test"]
-    drawn = {(row.mode, row.task_id): row for row in [*guard_attempts(suites, [base]), *before]}
-    found = scores_of("base", list(drawn.values()), test)
-    for variant in dict.fromkeys(row.lever for row in after):
-        found += scores_of(variant, [row for row in after if row.lever == variant], test)
-    return found
+class Tried:
+    """Everything that was tried on held-out tasks, those that guards drew among them."""
+
+    def __init__(
+        self,
+        base: str,
+        before: Sequence[Attempt],
+        after: Sequence[Attempt],
+        suites: Mapping[str, Suite],
+        tasks: Iterable[Task],
+    ) -> None:
+        known = {task.id: task for task in tasks}
+        known |= {id_: task for suite in suites.values() if suite.name != CHAT for id_, task in suite.tasks.items()}
+        self.tasks = [task for task in known.values() if task.part == "test"]
+        rows = [*guard_attempts(suites, [base]), *before]
+        self.base = list({(row.mode, row.task_id): row for row in rows}.values())
+        self.after = after
+
+    def of(self, variant: str) -> list[Attempt]:
+        """Every attempt of a training or lever."""
+        return [row for row in self.after if row.lever == variant]
+
+    def scores(self) -> list[Score]:
+        """The scores of the base and of every variant."""
+        found = scores_of("base", self.base, self.tasks)
+        for variant in dict.fromkeys(row.lever for row in self.after):
+            found += scores_of(variant, self.of(variant), self.tasks)
+        return found
+
+    def as_assistant(self, variant: str, margin: float) -> list[Comparison]:
+        """A variant (new) against the base (current) by the four figures of an assistant, on the same tasks."""
+        return compared(self.base, self.of(variant), self.tasks, margin)
 
 
 def suites_of(task: Task) -> list[str]:

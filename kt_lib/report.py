@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kt_lib.assistant import Comparison
 from kt_lib.difference import by, cells, failure_changes, pair, rate
 from kt_lib.records import Difference, ModelVersion, Rate, Score, Verdict
 from kt_lib.report_data import WITHHELD, ReportData
@@ -62,6 +63,7 @@ def _figures(data: ReportData) -> Json:
         "failures": failures(data, sides),
         "guards": [verdict(one) for one in data.verdicts if one.suite != "target"],
         "ablation": ablation(data.ablation),
+        "assistant": [assistant(one) for one in data.comparisons],
         "target": next((verdict(one) for one in data.verdicts if one.suite == "target"), None),
         "levers": levers(data),
         "variants": variants(data.scores),
@@ -145,6 +147,12 @@ def ablation(verdicts: Sequence[Verdict]) -> list[Json]:
         judged = one.model_dump(mode="json", include={"variant", "verdict", "passed"})
         row["trainings"].append(judged | measured(one.table.second) | {"difference": one.table.difference})
     return list(found.values())
+
+
+def assistant(one: Comparison) -> Json:
+    """One of the four figures before and after, on the same tasks."""
+    known = one.model_dump(mode="json", exclude={"table"})
+    return known | gain(one.table) | {"before": measured(one.table.first), "after": measured(one.table.second)}
 
 
 def levers(data: ReportData) -> list[Json]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from kt_lib.assistant import Comparison
 from kt_lib.difference import pair
 from kt_lib.history import StepRecord
 from kt_lib.leakage import LeakageReport
@@ -44,6 +45,7 @@ ARTIFACTS = (
     "scores",
     "verdicts",
     "ablation_verdicts",
+    "comparisons",
     "mix",
     "funnel",
     "versions",
@@ -110,6 +112,8 @@ class ReportData(Record):
     """SFT rows by kind."""
     pairs: dict[str, int] = {}
     """Preference pairs by the failure they fix."""
+    comparisons: tuple[Comparison, ...] = ()
+    """The candidate against the base by the four figures of an assistant."""
     mix: tuple[SourceLine, ...] = ()
     """What the mix asked of each source, what was available, and what was used."""
     funnel: tuple[FunnelStep, ...] = ()
@@ -163,6 +167,7 @@ def gather(step: Step[Any]) -> ReportData:
         adapters=_read(step, "adapters", Adapter),
         rows=dict(Counter(row.kind for row in _read(step, "sft_rows", SftRow)).most_common()),
         pairs=dict(Counter(one.basis for one in _read(step, "preference_pairs", PreferencePair)).most_common()),
+        comparisons=_read(step, "comparisons", Comparison),
         mix=_read(step, "mix", SourceLine),
         funnel=_read(step, "funnel", FunnelStep),
         examples=len(_read(step, "examples", Example)),

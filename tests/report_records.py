@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from kt_lib.assistant import Comparison
 from kt_lib.difference import pair
 from kt_lib.history import StepRecord
 from kt_lib.leakage import LeakageReport
@@ -135,6 +136,17 @@ def run_of(
                 SourceLine(name=f"calls{said}", asked=300, available=200, used=200, repeated=0, note=f"short{said}"),
             ),
             "funnel": (FunnelStep(step=f"read{said}", rows=200, left_out={f"twice{said}": 4}),),
+            "comparisons": (
+                Comparison(
+                    metric=f"tool_format{said}",
+                    mode="agent",
+                    word="win",
+                    table=paired_counts(200, 2, 70, 48),
+                    margin=0.05,
+                    needed=80,
+                    reason=f"won {said}",
+                ),
+            ),
             "ablation": tuple(
                 one.model_copy(update={"variant": f"{name}{said}"}) for name in ("sft", "alone") for one in verdicts
             ),

@@ -385,6 +385,25 @@ def test_the_report_draws_within_two_seconds(data: ReportData) -> None:
     assert time.perf_counter() - started < 2
 
 
+# --- what was learned ------------------------------------------------------------------------------------------------
+
+
+def test_the_mix_and_what_each_training_gained_and_lost_stand_in_all_three_forms() -> None:
+    run = run_of()
+    told = report_json(run)
+    assert told["dataset"]["mix"][0]["used"] == 200
+    suites = [row["suite"] for row in told["ablation"]]
+    assert suites == ["target", "plain_chat", "not_calling", "multi_turn"]
+    assert [one["variant"] for one in told["ablation"][0]["trainings"]] == ["sft", "alone"]
+    assert told["assistant"][0]["word"] == "win"
+    assert told["assistant"][0]["value"] == pytest.approx(68 / 320)
+    page, markdown = report_html(run), report_markdown(run)
+    for title in ("What each training gained and lost", "The mix"):
+        assert title in page, title
+        assert title in markdown, title
+    assert "The assistant in four figures" in page
+
+
 # --- gathering -------------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +418,10 @@ def written(folder: Path, run: ReportData) -> dict[str, Input]:
         "attempts_after": [*run.after.agent, *run.after.chat],
         "scores": list(run.scores),
         "verdicts": list(run.verdicts),
+        "ablation_verdicts": list(run.ablation),
+        "comparisons": list(run.comparisons),
+        "mix": list(run.mix),
+        "funnel": list(run.funnel),
         "versions": list(run.versions),
     }
     made = {name: write_rows(folder, name, records) for name, records in rows.items()}

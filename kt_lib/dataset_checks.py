@@ -261,7 +261,7 @@ def _other_answers(usable: _Usable) -> Iterator[Finding]:
     """Two rows that ask the same and learn different answers: right where both are good, and worth a look."""
     first: dict[bytes, tuple[str, str]] = {}
     for entry, row in usable:
-        if not isinstance(row, SftRow) or row.messages[-1].role != "assistant":
+        if not isinstance(row, SftRow) or not row.messages or row.messages[-1].role != "assistant":
             continue
         asked, answer = _asked(row.messages[:-1], row.tools), row.messages[-1].model_dump_json()
         place, known = first.setdefault(_key(asked), (entry.place, answer))

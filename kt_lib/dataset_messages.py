@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from kt_lib.records import ChatMessage, Role, ToolCall, ToolSpec
+from kt_lib.records import ChatMessage, Record, Role, ToolCall, ToolSpec
 
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool",
@@ -18,6 +18,17 @@ _FUNCTION = frozenset(("name", "description", "parameters"))
 
 class Unusable(ValueError):
     """This row cannot be used; the message says why."""
+
+
+class ReadFrom(Record):
+    """The words that one call was read from, as kt's own column keeps them."""
+
+    message: int
+    """The message's number, from 0."""
+    call: int
+    """The call's number in it, from 0."""
+    words: str
+    """The words."""
 
 
 class Notes:
@@ -36,7 +47,7 @@ class Notes:
 
 
 def read_messages(
-    value: Any, where: str, notes: Notes, read_from: Any = None, *, as_text: Role | None = None
+    value: Any, where: str, notes: Notes, read_from: Sequence[ReadFrom] = (), *, as_text: Role | None = None
 ) -> tuple[tuple[ChatMessage, ...], dict[int, int]]:
     """The messages, and the weights by the message's number where there are any.
 
@@ -49,7 +60,7 @@ def read_messages(
     if not isinstance(listed, list) or not listed:
         raise Unusable(f"`{where}` is no list of messages")
     objects = [_loaded(one, f"{where}[{at}]") for at, one in enumerate(listed)]
-    words = {(one["message"], one["call"]): one["words"] for one in read_from or ()}
+    words = {(one.message, one.call): one.words for one in read_from}
     found, weights = [], {}
     for at, one in enumerate(objects):
         place = f"{where}[{at}]"

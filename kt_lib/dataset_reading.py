@@ -10,15 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from kt_lib.calls.writing import write_calls
 from kt_lib.dataset_files import Raw
-from kt_lib.dataset_messages import Notes, Unusable, read_messages, read_tools
+from kt_lib.dataset_messages import Notes, ReadFrom, Unusable, read_messages, read_tools
 from kt_lib.dataset_records import Entry, UnpairedRow
 from kt_lib.records import ChatMessage, PreferencePair, Provenance, Record, SetAside, SftRow, ToolSpec
 
+_WORDS = TypeAdapter(list[ReadFrom])
 _ABOUT = frozenset(("kind", "task_id", "basis", "evidence", "source", "licence", "consent", "learn"))
 _LAYOUT = frozenset(("messages", "prompt", "completion", "chosen", "rejected", "label", "input", "preferred_output",
                      "non_preferred_output", "tools", "functions", "kt", "parallel_tool_calls"))  # fmt: skip
@@ -95,7 +96,7 @@ def _about(row: Mapping[str, Any]) -> dict[str, Any]:
         said = {name: row[name] for name in _ABOUT if row.get(name) is not None} if "task_id" in row else {}
     if not isinstance(said, dict):
         raise Unusable("the `kt` column is no JSON object")
-    return said
+    return {**said, "read_from": _WORDS.validate_python(said.get("read_from") or [])}
 
 
 def _check_columns(row: Mapping[str, Any], notes: Notes) -> None:
@@ -119,7 +120,7 @@ def _check_text(rows: Sequence[Record]) -> None:
 
 def _conversation(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Record]:
     """`messages`: what a weight or kt's `learn` names is learned, and every answer where nothing is named."""
-    messages, weights = read_messages(row.get("messages"), "messages", notes, about.said.get("read_from"))
+    messages, weights = read_messages(row.get("messages"), "messages", notes, about.said["read_from"])
     answers = [at for at, message in enumerate(messages) if message.role == "assistant"]
     if about.said.get("learn"):
         return [_sft(messages, about.said["learn"], row, about, notes)]
@@ -165,10 +166,12 @@ def _pair(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Record]:
     chosen, _ = read_messages(row["chosen"], "chosen", notes, as_text="assistant")
     rejected, _ = read_messages(row["rejected"], "rejected", notes, as_text="assistant")
     if row.get("prompt") is None:
-        shared = sum(1 for _ in _shared(chosen, rejected))
+        shared = len(_shared(chosen, rejected))
+        if not shared:
+            raise Unusable("there is no `prompt`, and `chosen` and `rejected` begin with nothing in common")
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
     else:
-        prompt, _ = read_messages(row["prompt"], "prompt", notes, about.said.get("read_from"), as_text="user")
+        prompt, _ = read_messages(row["prompt"], "prompt", notes, about.said["read_from"], as_text="user")
     return [_preference(prompt, chosen, rejected, row, about, notes)]
 
 
@@ -232,7 +235,7 @@ def _one_answer(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Rec
     label = row["label"]
     if not isinstance(label, bool) and label not in (0, 1):
         raise Unusable("`label` is neither true nor false")
-    prompt, _ = read_messages(row.get("prompt"), "prompt", notes, about.said.get("read_from"), as_text="user")
+    prompt, _ = read_messages(row.get("prompt"), "prompt", notes, about.said["read_from"], as_text="user")
     completion, _ = read_messages(row["completion"], "completion", notes, as_text="assistant")
     fields = about.fields("task_id", "basis", "evidence", "source", "licence", "consent")
     answer = _answer(completion, "completion", notes)

@@ -91,7 +91,11 @@ def _result_faults(messages: Sequence[ChatMessage]) -> Iterator[Fault]:
 
 
 def _end_faults(row: TrainingRow) -> Iterator[Fault]:
-    last = row.messages[-1] if isinstance(row, SftRow) else row.prompt[-1]
+    messages = row.messages if isinstance(row, SftRow) else row.prompt
+    if not messages:
+        yield Fault("order of roles", "error", "it has no messages", "leave the row out")
+        return
+    last = messages[-1]
     if isinstance(row, SftRow) and last.role != "assistant":
         what = f"the last message is the {last.role}'s: there is no answer to learn"
         yield Fault("no answer", "error", what, "end the row with the assistant's answer, or leave it out")

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_rows import said, write
+from dataset_rows import called, pair, said, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kt_lib.dataset_checks import validate
 from kt_lib.dataset_files import write_objects
 from kt_lib.dataset_layouts import read_dataset, write_pairs, write_rows, write_unpaired
+from kt_lib.dataset_lengths import estimate
 from kt_lib.dataset_records import Dataset, UnpairedRow
 from kt_lib.errors import SetupError
 from kt_lib.records import ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec
@@ -357,3 +359,52 @@ def test_a_loaded_row_is_rendered_as_the_trainer_renders_it(tmp_path: Path) -> N
         tools = json.loads(one["tools"]) if one["tools"] else None
         text = tokenizer.apply_chat_template(one["messages"], tools=tools, tokenize=False)
         assert tokenizer(text, add_special_tokens=False)["input_ids"] == tokens.input_ids
+
+
+# --- whatever stands in a row ----------------------------------------------------------------------------------------
+
+STARTS: list[dict[str, Any]] = [
+    called(1),
+    pair(1),
+    {"prompt": "a", "completion": "b", "label": True, "tools": "[]", "kt": '{"read_from": [], "learn": "last"}'},
+    {
+        "input": {"messages": [said("user", "a")]},
+        "preferred_output": [said("assistant", "b")],
+        "non_preferred_output": [],
+    },
+]
+words = st.sampled_from(["", "x", "[", "{}", "[{}]", "user", "assistant", "tool"])
+keys = st.sampled_from(["role", "content", "function", "name", "id", "message", "read_from"])
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | words,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def spots(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(spot for key, one in inner for spot in spots(one, (*path, key)))]
+
+
+@given(
+    start=st.sampled_from(STARTS),
+    number=st.integers(0, 100),
+    put=junk,
+    more=st.dictionaries(st.sampled_from(["kt", "tools", "weight", "task_id", "functions"]), junk),
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_in_a_row_stops_the_reading_or_the_checks(
+    tmp_path: Path, start: dict[str, Any], number: int, put: Any, more: dict[str, Any]
+) -> None:
+    broken = json.loads(json.dumps(start))
+    path = spots(broken)[1:][number % (len(spots(broken)) - 1)]
+    holder = broken
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = put
+    found = read(tmp_path, {**broken, **more}, {"prompt": "a", "completion": "b"})
+    assert {entry.place for entry in found.entries} == {"line 1", "line 2"}
+    assert found.entries[-1].form == "prompt/completion"
+    assert validate(found, ruler=estimate()).errors >= len(found.set_aside)

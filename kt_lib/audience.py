@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from kt_lib.history import StepRecord
+from kt_lib.mixing import SourceLine
 from kt_lib.params import NOTEBOOKS, InputPath, marked
 from kt_lib.records import Attempt, ChatMessage, Difference, Task, canonical_json
 from kt_lib.report_data import WITHHELD, ReportData
@@ -25,6 +26,11 @@ IN_WORDS: dict[Audience, str] = {
 }
 """What the page says of itself."""
 _SILENCE = "(not in the public report)"
+_SOURCES = frozenset(
+    "calls no_call chat_replay other_formats corrections playground"
+    " conversational existing toucan agentinstruct curated".split()
+)
+"""Sources of a mix by the names that kt gives them."""
 _ROLES = {"EXECUTOR", "SHELL_EXECUTOR", "PLANNER", *ROLES.values()}
 
 
@@ -52,6 +58,8 @@ def for_audience(data: ReportData, audience: Audience) -> ReportData:
             "after": after,
             "steps": tuple(map(_without_places, data.steps)),
             "pages": {},
+            "mix": tuple(one if one.name in _SOURCES else _unnamed(one) for one in data.mix),
+            "funnel": tuple(one.model_copy(update={"left_out": {}}) for one in data.funnel),
             "profile": data.profile and data.profile.model_copy(update={"examples": ()}),
         }
     )
@@ -67,6 +75,10 @@ def _withheld(task: Task) -> Task:
     # A file may call its roles as it likes.
     role = task.role if task.role in _ROLES else "EXECUTOR"
     return task.model_copy(update={"messages": (said,), "tags": (WITHHELD,), "group": "", "source": None, "role": role})
+
+
+def _unnamed(line: SourceLine) -> SourceLine:
+    return line.model_copy(update={"name": "another source", "note": ""})
 
 
 def _silent(attempts: Sequence[Attempt], own: set[str]) -> tuple[Attempt, ...]:

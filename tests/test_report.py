@@ -402,6 +402,9 @@ def test_the_mix_and_what_each_training_gained_and_lost_stand_in_all_three_forms
         assert title in page, title
         assert title in markdown, title
     assert "The assistant in four figures" in page
+    public = report_json(for_audience(run_of(said="hush"), "public"))["dataset"]
+    assert [one["name"] for one in public["mix"]] == ["another source"], "somebody called it as they liked"
+    assert all(not one["left_out"] for one in public["funnel"])
 
 
 # --- gathering -------------------------------------------------------------------------------------------------------

@@ -139,8 +139,13 @@ class Step(Generic[Params]):
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def keep(self, name: str) -> Path:
-        """Register the folder from `folder_for(name)`, now whole, as an artifact; returns its path."""
+    def keep(self, name: str, empty: str = "") -> Path:
+        """Register the folder from `folder_for(name)`, now whole, as an artifact; returns its path.
+
+        Where it may rightly hold nothing, `empty` says why, and stands in it as its README.md.
+        """
+        if empty and not any(self.folder_for(name).iterdir()):
+            artifacts.write_whole(self.folder / name / "README.md", f"{empty}\n")
         self._add(writes={name: artifacts.describe_folder(self.folder, name)})
         return self.folder / name
 

@@ -88,3 +88,13 @@ def test_a_folder_without_a_workspace_above_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(kt_lib.runs, "__file__", str(tmp_path / "lib" / "runs.py"))
     with pytest.raises(SetupError, match="no workspace"):
         workspace_root(tmp_path)
+
+
+def test_a_folder_that_may_rightly_hold_nothing_says_why_and_another_must_hold_something(by_hand):
+    step = first()
+    step.folder_for("dpo")
+    kept = step.keep("dpo", empty="There are no pairs.")
+    assert (kept / "README.md").read_text() == "There are no pairs.\n"
+    step.folder_for("sft")
+    with pytest.raises(ArtifactError, match="nothing to keep"):
+        step.keep("sft")

@@ -119,11 +119,11 @@ def _check_text(rows: Sequence[Record]) -> None:
 
 
 def _conversation(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Record]:
-    """`messages`: what a weight or kt's `learn` names is learned, and every answer where nothing is named."""
+    """`messages`: learned is what kt's `learn` or a weight names, and every answer where nobody says."""
     messages, weights = read_messages(row.get("messages"), "messages", notes, about.said["read_from"])
     answers = [at for at, message in enumerate(messages) if message.role == "assistant"]
-    if about.said.get("learn"):
-        return [_sft(messages, about.said["learn"], row, about, notes)]
+    if "task_id" in about.said:
+        return [_sft(messages, about.said.get("learn", "last"), row, about, notes)]
     if weights:
         return _learned(messages, [at for at in answers if weights.get(at, 1)], row, about, notes)
     return [_sft(messages, "all", row, about, notes)]

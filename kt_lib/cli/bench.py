@@ -16,7 +16,7 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: {area: {figure: value}}.")] = False,
 ) -> None:
-    """Measure ingest, attempts, training and the runner, each beside a bare baseline in the same run.
+    """Measure ingest, attempts, training and the runner beside a bare baseline in the same run, and a dataset built.
 
     `gpu` measures QLoRA on an NVIDIA GPU; without one it is left out, or refused where it was asked for by name.
     """

@@ -30,6 +30,8 @@ RATED_AS_A_WHOLE = frozenset({"star.dialogue"})
 """Forms in which the rating of the last message is one of the whole talk."""
 
 RATED_BAD, CORRECTED = "rated bad", "corrected by the follow-up"
+PASSED_OVER = "suggested and passed over"
+"""Reason in the rating (0, neither good nor bad) of an answer that was offered beside the one that was picked."""
 RATED_GOOD, CONFIRMED = "rated good", "confirmed by the follow-up"
 
 # Words of doubt keep a follow-up from confirming; to call an answer wrong it takes these, or human talk is full of it.
@@ -147,14 +149,20 @@ def fault_of(exchange: Exchange, tools: Sequence[ToolSpec], protocol: Protocol, 
 
 
 def unanswered(messages: Sequence[Message], last: bool) -> bool:
-    """Whether the assistant or the user goes on without the results of the calls made."""
-    open_calls = 0
+    """Whether the assistant or the user goes on without the results of the calls made.
+
+    A result that names no call answers all that are open: some sources write those of several calls as one.
+    """
+    open_calls: list[str | None] = []
     for message in messages:
         if open_calls and message.role == "assistant":
             return True
         for part in message.parts:
-            open_calls += (part.kind == "tool_call") - (part.kind == "tool_result" and open_calls > 0)
-    return open_calls > 0 and not last
+            if part.kind == "tool_call":
+                open_calls.append(part.call_id)
+            elif part.kind == "tool_result":
+                open_calls = [one for one in open_calls if one != part.call_id] if part.call_id in open_calls else []
+    return bool(open_calls) and not last
 
 
 def no_model(message: ChatMessage, tools: Sequence[ToolSpec], protocol: Protocol) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from kt_lib.branches import asked_of, no_model, tools_of
 from kt_lib.calls.judging import judge_agent
 from kt_lib.calls.writing import write_calls
-from kt_lib.evidence_places import WORSE_ANSWER, Compared, edited, mended_calls, siblings
+from kt_lib.evidence_places import WORSE_ANSWER, Compared, edited, mended_calls, siblings, suggestions
 from kt_lib.records import (
     AcceptedCall,
     ChatMessage,
@@ -56,7 +56,7 @@ def evidence_pairs(
     left_out, found = Counter[str](), list[PreferencePair]()
     for chat in chats:
         tools = tools_of(chat, offers)
-        for one in (*siblings(chat, tools), *mended_calls(chat, tools)):
+        for one in (*siblings(chat, tools), *suggestions(chat), *mended_calls(chat, tools)):
             _keep(one, tools, protocol, source, found, left_out)
     for one in edited(chats, edits):
         if isinstance(one, str):

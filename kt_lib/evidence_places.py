@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kt_lib.branches import as_seen, opinion
+from kt_lib.branches import PASSED_OVER, as_seen, opinion
 from kt_lib.calls.schemas import fits_schema
 from kt_lib.records import ChatMessage, Conversation, Edit, Message, Record, ToolCall, ToolSpec
 from kt_lib.turns import TurnAnswer, answers_after
 
-WORSE_ANSWER, EDITED_DRAFT = "worse_answer", "edited_draft"
+WORSE_ANSWER, EDITED_DRAFT, NOT_PICKED = "worse_answer", "edited_draft", "passed_over_suggestion"
 """Basis of pairs in words, where no class of failure says what is worse."""
 
 
@@ -49,6 +49,22 @@ def siblings(chat: Conversation, tools: Sequence[ToolSpec]) -> Iterator[Compared
                 yield _compared(chat, before, better, worse, f"{because} against {against}")
 
 
+def suggestions(chat: Conversation) -> Iterator[Compared | str]:
+    """The answer that was picked against each that was suggested beside it and passed over."""
+    picked: dict[str, Message] = {}
+    for message in chat.messages:
+        if message.role == "assistant" and message.parent_id:
+            better = picked.setdefault(message.parent_id, message)
+            if _passed_over(message) and better is not message:
+                kept, other = TurnAnswer(messages=(better,)), TurnAnswer(messages=(message,))
+                before = chat.branch(message.parent_id)
+                yield _compared(chat, before, kept, other, "picked among suggestions", NOT_PICKED)
+
+
+def _passed_over(message: Message) -> bool:
+    return message.rating is not None and message.rating.reason == PASSED_OVER
+
+
 def _judged(
     answers: Sequence[TurnAnswer], tools: Sequence[ToolSpec]
 ) -> tuple[list[tuple[TurnAnswer, str]], list[tuple[TurnAnswer, str]]]:
@@ -78,7 +94,12 @@ def _fit(calls: Sequence[ToolCall], tools: Sequence[ToolSpec]) -> bool:
 
 
 def _compared(
-    chat: Conversation, before: Sequence[Message], better: TurnAnswer, worse: TurnAnswer, evidence: str
+    chat: Conversation,
+    before: Sequence[Message],
+    better: TurnAnswer,
+    worse: TurnAnswer,
+    evidence: str,
+    basis: str = WORSE_ANSWER,
 ) -> Compared | str:
     """Both answers at the first place where they differ."""
     first, second = (as_seen((*_asked(before), *answer.messages)) for answer in (better, worse))
@@ -87,9 +108,7 @@ def _compared(
         return "nothing to tell apart"
     if first[at].role != "assistant" or second[at].role != "assistant":
         return "the same call came to other results"
-    return Compared(
-        chat=chat, before=first[:at], chosen=first[at], rejected=second[at], evidence=evidence, basis=WORSE_ANSWER
-    )
+    return Compared(chat=chat, before=first[:at], chosen=first[at], rejected=second[at], evidence=evidence, basis=basis)
 
 
 def _asked(before: Sequence[Message]) -> list[Message]:
@@ -121,7 +140,7 @@ def edited(chats: Sequence[Conversation], edits: Iterable[Edit]) -> Iterator[Com
     places: dict[tuple[str, str], list[tuple[Conversation, Message]]] = defaultdict(list)
     for chat in chats:
         for message in chat.messages:
-            if message.role == "assistant" and message.text.strip():
+            if message.role == "assistant" and message.text.strip() and not _passed_over(message):
                 places[chat.source.sha256, message.text.strip()].append((chat, message))
     known = list(edits)
     same = Counter((edit.source.sha256, edit.final.strip()) for edit in known)

@@ -12,14 +12,28 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from kt_lib.records import ChatMessage, ToolCall, ToolSpec
-from kt_lib.secret_patterns import find_secrets
+from kt_lib.secret_patterns import Span, find_secrets
 
 PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|KEY|TOKEN|PASSWORD|PRIVATE_KEY)_[0-9]+>")
 _ENDS_A_TEXT = re.compile(r"[\"'`\\\n]")
+
+
+_REMEMBERED = 400
+"""Characters up to which what a text holds is remembered: the words of tools come again with every row."""
+
+
+def _secrets_in(text: str) -> Sequence[Span]:
+    return _remembered(text) if len(text) <= _REMEMBERED else find_secrets(text)
+
+
+@lru_cache(maxsize=20_000)
+def _remembered(text: str) -> tuple[Span, ...]:
+    return tuple(find_secrets(text))
 
 
 class Redacted(NamedTuple):
@@ -53,7 +67,7 @@ class Redaction:
     def redact(self, text: str) -> str:
         """`text` with placeholders."""
         pieces, at = [], 0
-        for start, end, kind in find_secrets(text):
+        for start, end, kind in _secrets_in(text):
             self.counts[kind] += 1
             pieces += [text[at:start], self._placeholder(kind, text[start:end])]
             at = end
@@ -109,7 +123,7 @@ class Redaction:
         text = str(value)
         # as if it were written beside its name; what would end the text early is another letter for that
         before = f'{json.dumps(key, ensure_ascii=False)}: "'
-        for start, end, kind in find_secrets(before + _ENDS_A_TEXT.sub("x", text) + '"'):
+        for start, end, kind in _secrets_in(before + _ENDS_A_TEXT.sub("x", text) + '"'):
             if (start - len(before), end - len(before)) == (0, len(text)):
                 self.counts[kind] += 1
                 return self._placeholder(kind, text)

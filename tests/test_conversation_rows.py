@@ -146,6 +146,15 @@ def test_a_call_without_its_result_is_learned_at_the_end_only() -> None:
     assert found.left_out == {"a call that nothing answers": 1}
 
 
+def test_one_result_may_answer_several_calls() -> None:
+    both = ("assistant", call("disk_usage", host="a"), call("disk_usage", host="b"))
+    found = rows_of(conversation(*chain(ASKED, both, TOLD, ANSWERED), tools=(DISK,)))
+    assert [role for role, _ in said(found)] == ["system", "user", "assistant", "tool", "assistant"]
+    named = ("assistant", call("disk_usage", "1", host="a"), call("disk_usage", "2", host="b"))
+    found = rows_of(conversation(*chain(ASKED, named, ("tool", result("81%", "1")), ANSWERED), tools=(DISK,)))
+    assert found.left_out == {"a call that nothing answers": 1}
+
+
 def test_where_the_open_answer_was_rated_bad_the_good_one_beside_it_is_learned() -> None:
     asked = message("user", "u", None, "How full is web01?")
     good, bad = (

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from chats_by_hand import DISK, RESTART, call, chain, conversation, message, result
 
+from kt_lib.branches import PASSED_OVER
 from kt_lib.calls.protocol import read_agent
 from kt_lib.evidence_pairs import PairsFromEvidence, evidence_pairs
 from kt_lib.prompts import AGENT_PROMPTS
-from kt_lib.records import Completion, Conversation, Edit, PreferencePair, Provenance
+from kt_lib.records import Completion, Conversation, Edit, PreferencePair, Provenance, Rating
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.store import Store
 from kt_lib.tools_seen import BASH
@@ -149,6 +150,16 @@ def test_words_that_stand_twice_are_edits_in_their_order_or_none() -> None:
     assert pairs_of(chat, edits=[an_edit("no", "Yes.")]).left_out == {"an edit whose words stand in several places": 1}
 
 
+def test_what_was_picked_among_suggestions_is_better_than_those_passed_over() -> None:
+    shown = Rating(value=0, reason=PASSED_OVER)
+    picked, after = answer("a", "Which host?"), message("user", "x", "a", "web01")
+    others = [answer(key, text).model_copy(update={"rating": shown}) for key, text in (("b", "Bye."), ("c", "Why?"))]
+    found = pairs_of(conversation(ASKED, picked, after, *others, leaf="x"))
+    assert [(pair.chosen, pair.rejected) for pair in found.pairs] == [("Which host?", "Bye."), ("Which host?", "Why?")]
+    assert {pair.evidence for pair in found.pairs} == {"picked among suggestions; chats.json, item 3"}
+    assert {pair.basis for pair in found.pairs} == {"passed_over_suggestion"}
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "why"),
     [
@@ -190,7 +201,7 @@ def test_no_secret_comes_into_a_pair_and_both_sides_call_it_the_same() -> None:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the checkout")
-@pytest.mark.parametrize(("name", "least"), [("taskmaster4", 225), ("nl2bash", 800), ("star", 1900), ("openwebui", 0)])
+@pytest.mark.parametrize(("name", "least"), [("taskmaster4", 225), ("nl2bash", 800), ("star", 4800), ("openwebui", 0)])
 def test_real_evidence_gives_pairs_that_the_checker_tells_apart(name: str, least: int, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     ingest([DATA / name], store)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kt_lib.branches import PASSED_OVER
 from kt_lib.records import Conversation, Edit, SetAside, Task
 from kt_lib.sources.found import Found, Unusable
 from kt_lib.sources.ingesting import ingest
@@ -207,6 +208,29 @@ def test_star_gives_calls_that_fit_its_schemas_ratings_and_edits(tmp_path: Path)
     edits = list(store.read(Edit))
     assert len(edits) > 1500
     assert all(edit.original.strip() != edit.final.strip() for edit in edits)
+
+
+def test_a_suggestion_that_was_passed_over_stands_beside_the_pick_where_its_words_are_known(tmp_path: Path) -> None:
+    for task, others in (("bank", {"out_of_scope": "Only banks."}), ("ride", {"out_of_scope": "Only rides."})):
+        words = {"ask_name": "Your name?", "ask_pin": "Your PIN?", "tell": "It is {balance:d}."} | others
+        (tmp_path / "tasks" / task).mkdir(parents=True)
+        (tmp_path / "tasks" / task / "responses.json").write_text(json.dumps(words))
+    (tmp_path / "dialogues").mkdir()
+    options = ["ask_name", "ask_pin", "tell", "out_of_scope", "unheard_of"]
+    pick = {"Agent": "Wizard", "Action": "pick_suggestion", "Text": "Your name?", "ActionLabel": "ask_name"}
+    events = [{"Agent": "User", "Action": "utter", "Text": "Hi"}, pick | {"ActionLabelOptions": options}]
+    scenario = {"WizardCapabilities": [{"Task": "bank"}, {"Task": "ride"}]}
+    dialogue = {"DialogueID": 1, "Events": events, "Scenario": scenario, "FORMAT-VERSION": 6, "BatchID": "x"}
+    file = tmp_path / "dialogues" / "1.json"
+    file.write_text(json.dumps(dialogue))
+    store = Store(tmp_path / "store")
+    ingest([file], store)
+    (chat,) = store.read(Conversation)
+    assert [message.text for message in chat.branch()] == ["Hi", "Your name?"]
+    (other,) = [message for message in chat.messages if message not in chat.branch()]
+    assert (other.text, other.parent_id) == ("Your PIN?", chat.messages[0].id)
+    assert other.rating is not None
+    assert (other.rating.value, other.rating.reason) == (0, PASSED_OVER)
 
 
 @pytest.mark.skipif(not (DATA / "taskmaster4").is_dir(), reason="Taskmaster's rows are not beside the checkout")

@@ -18,6 +18,7 @@ from kt_lib.sources.openwebui import chat_from, rated_chat_from
 from kt_lib.sources.rows import alpaca_row, openai_row, sharegpt_row
 from kt_lib.sources.sniffing import Kind, kind_of
 from kt_lib.sources.star import dialogue_from, is_schema, tools_beside
+from kt_lib.sources.star_suggestions import Wordings, wordings_beside
 from kt_lib.sources.suites import report_from, trace_from
 from kt_lib.sources.toolsets import glaive_row, xlam_row
 from kt_lib.sources.trajectories import trajectory_from
@@ -56,7 +57,7 @@ class FileReader:
         self._sha256 = sha256
         self._holder = holder
         self._answers = answers
-        self._star_tools: dict[str, ToolSpec] | None = None
+        self._star: tuple[dict[str, ToolSpec], Wordings] | None = None
         self._licence = terms.licence or licence_beside(path)
         self._consent = terms.consent
         self.formats: dict[str, int] = {}
@@ -84,13 +85,14 @@ class FileReader:
         if kind == "intercode.result":
             return intercode_from(value, source, self._path.absolute().parent.name)
         if kind == "star.dialogue":
-            return dialogue_from(value, source, self._tools_of_star())
+            tools, wordings = self._beside_star()
+            return dialogue_from(value, source, tools, wordings)
         return _READERS[kind](value, source)
 
-    def _tools_of_star(self) -> Mapping[str, ToolSpec]:
-        if self._star_tools is None:
-            self._star_tools = tools_beside(self._path)
-        return self._star_tools
+    def _beside_star(self) -> tuple[Mapping[str, ToolSpec], Wordings]:
+        if self._star is None:
+            self._star = tools_beside(self._path), wordings_beside(self._path)
+        return self._star
 
     def _answer_key(self) -> Mapping[str, dict[str, Any]]:
         if self._answers is None:

@@ -16,6 +16,7 @@ from kt_lib.sources.chains import Turn, conversation_from, said
 from kt_lib.sources.fields import dict_of, json_value, list_of, number_of, shown, text_of
 from kt_lib.sources.found import Found
 from kt_lib.sources.openwebui_details import result_part
+from kt_lib.sources.star_suggestions import Wordings, passed_over
 
 APIS, DIALOGUES = "apis", "dialogues"
 """STAR's folders: the schemas stand beside the dialogues."""
@@ -65,8 +66,10 @@ def _property(raw: dict[str, Any]) -> dict[str, JsonValue]:
     return found
 
 
-def dialogue_from(row: dict[str, Any], source: Provenance, known: Mapping[str, ToolSpec]) -> Found:
+def dialogue_from(row: dict[str, Any], source: Provenance, known: Mapping[str, ToolSpec], wordings: Wordings) -> Found:
     """A dialogue -> a conversation with its calls, results and rating, and an edit for each draft before a pick.
+
+    Suggestions that were passed over stand beside the pick.
 
     The rating is good when every question to the user is answered with yes and the dialogue was completed, bad when one
     is answered with no, and missing otherwise. What the user was told to do is no part of the talk.
@@ -75,11 +78,18 @@ def dialogue_from(row: dict[str, Any], source: Provenance, known: Mapping[str, T
     names = [text_of(one.get("Task")) for one in list_of(dict_of(row.get("Scenario")).get("WizardCapabilities"))]
     called = [text_of(event.get("APIName")) for event in events if event.get("Action") == "query"]
     tools = [known[name] for name in dict.fromkeys([*names, *called]) if name in known]
-    turns = [turn for event in events if (turn := _turn(event)) is not None]
+    read = [(event, turn) for event in events if (turn := _turn(event)) is not None]
     talk = conversation_from(
-        turns, source, tools=tools, title=f"STAR {shown(row.get('DialogueID'))}", rating=_rating(row)
+        [turn for _, turn in read],
+        source,
+        tools=tools,
+        title=f"STAR {shown(row.get('DialogueID'))}",
+        rating=_rating(row),
     )
-    return Found(conversations=(talk,), edits=tuple(_edits(events, source, talk.id)))
+    told = zip((event for event, _ in read), talk.messages, strict=True)
+    others = tuple(passed_over(told, names, wordings))
+    whole = talk.model_copy(update={"messages": (*talk.messages, *others)})
+    return Found(conversations=(whole,), edits=tuple(_edits(events, source, talk.id)))
 
 
 def _turn(event: dict[str, Any]) -> Turn | None:

@@ -9,7 +9,9 @@ import pytest
 
 from kt_lib.generator.dialogues import generate
 from kt_lib.records import ChatMessage, SftRow, ToolCall
+from kt_lib.splits import shingles
 from kt_lib.taught_conversations import Refusal, Shape, refusal
+from kt_lib.taught_likeness import Likeness
 
 Messages = list[ChatMessage]
 
@@ -88,3 +90,19 @@ def test_every_good_conversation_is_refused_once_it_is_broken(what: str) -> None
     ]
     assert len(with_agents) > 40
     assert {(found := verdict(row, broken(one))) and found.reason for row, one in with_agents} == {reason}
+
+
+def test_likeness_misses_nothing_that_looking_at_every_pair_finds() -> None:
+    rng = random.Random(4)
+    texts = [" ".join(rng.choices("check the disk again".split(), k=6)) for _ in range(400)]
+    likeness, found, kept = Likeness([], 0.4), [], list[frozenset[str]]()
+    for text in texts:
+        asked = [ChatMessage(role="user", content=text)]
+        fault, own = likeness.fault(asked), shingles(text)
+        nearest = max((len(own & other) / len(own | other) for other in kept), default=0.0)
+        assert (fault is not None) == (nearest >= 0.4)
+        found.append(fault)
+        if fault is None:
+            likeness.keep(asked)
+            kept.append(own)
+    assert 20 < found.count(None) < 380

@@ -158,6 +158,8 @@ def options(way: Engine, recipe: SftRecipe | DpoRecipe) -> dict[str, Any]:
         "gradient_checkpointing_kwargs": {"use_reentrant": False} if gpu and way.name != "unsloth" else None,
         "dataloader_pin_memory": gpu,
         "optim": "paged_adamw_8bit" if gpu and way.precision == "nf4" else "adamw_torch_fused",
+        # TRL's own default; Unsloth has another one, and a recipe means the same by both.
+        "weight_decay": 0.0,
     }
     if way.name == "unsloth" and isinstance(recipe, SftRecipe):
         # Unsloth prepares rows by code of its own: it would read our tools as letters, pack rows so that attention

@@ -22,6 +22,9 @@ from kt_lib.weights import import_peft, load, put_adapter, quiet, weights_digest
 
 log = logging.getLogger(__name__)
 
+_LONGEST = 32768
+"""Tokens of a row where the base's configuration names no bound."""
+
 
 @contextlib.contextmanager
 def started(way: Engine) -> Iterator[None]:
@@ -139,17 +142,19 @@ def _ready_for_four_bits(model: Any, way: Engine) -> Any:
 
 
 def _by_unsloth(base: Path, adapter_in: Path | None, recipe: SftRecipe | DpoRecipe, way: Engine) -> Any:
+    import torch
     from transformers import AutoConfig
     from unsloth import FastLanguageModel
 
     # Longer rows are refused by name before training; a smaller number here would cut them without a word.
-    longest = AutoConfig.from_pretrained(base, local_files_only=True).max_position_embeddings
+    config = AutoConfig.from_pretrained(base, local_files_only=True).get_text_config()
+    longest = getattr(config, "max_position_embeddings", None) or _LONGEST
     named = _naming_its_base(adapter_in, base) if adapter_in else contextlib.nullcontext(base)
     with named as folder:
         model, _ = FastLanguageModel.from_pretrained(
             model_name=str(folder),
             max_seq_length=longest,
-            dtype=way.compute,
+            dtype=getattr(torch, way.compute),
             load_in_4bit=way.precision == "nf4",
             load_in_16bit=way.precision != "nf4",
             use_gradient_checkpointing="unsloth" if way.device == "cuda" else False,

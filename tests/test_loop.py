@@ -12,7 +12,12 @@ import pytest
 pytest.importorskip("trl", reason="the whole loop needs the `train` extra")
 
 ROOT = Path(__file__).parents[1]
-SMALL = {"train_tasks": 160, "dev_tasks": 60, "test_tasks": 120, "guard_tasks": 60, "guard_bound": 60, "sft": "{num_train_epochs: 2}"}
+NARROW = "agent_call"
+"""Single calls alone: a mix made narrow on purpose."""
+SMALL = {
+    "train_tasks": 160, "dev_tasks": 60, "test_tasks": 120, "guard_tasks": 60, "guard_bound": 60,
+    "sft": "{num_train_epochs: 2}", "ablations": f"[{NARROW}]",
+}  # fmt: skip
 
 pytestmark = pytest.mark.loop
 
@@ -52,6 +57,17 @@ def test_the_gap_is_there_and_training_closes_it(finished):
     assert trained(report)["malformed"]["value"] < 0.1
 
 
+def test_a_mix_of_single_calls_alone_is_stopped_by_the_guard_that_it_broke(finished):
+    _, _, report = finished
+    by_suite = {row["suite"]: {one["variant"]: one for one in row["trainings"]} for row in report["ablation"]}
+    narrow, whole = by_suite["not_calling"][f"sft:{NARROW}"], by_suite["not_calling"]["sft"]
+    assert (narrow["verdict"], narrow["passed"]) == ("worse", False)
+    assert whole["value"] > narrow["high"]
+    assert by_suite["target"][f"sft:{NARROW}"]["passed"], (
+        "on what it learned it is better: only the guard shows the harm"
+    )
+
+
 def test_every_rate_has_its_interval_and_n(finished):
     _, _, report = finished
     for name in ("chat_success", "agent_success_before", "malformed_before"):
@@ -59,7 +75,12 @@ def test_every_rate_has_its_interval_and_n(finished):
         assert rate["low"] <= rate["value"] <= rate["high"]
         assert rate["n"] == 120
     assert sum(report["paired"]["before"].values()) == 120
-    assert {guard["suite"] for guard in report["guards"]} == {"plain_chat", "not_calling", "multi_turn", "prompt_formats"}
+    assert {guard["suite"] for guard in report["guards"]} == {
+        "plain_chat",
+        "not_calling",
+        "multi_turn",
+        "prompt_formats",
+    }
     assert {lever["lever"] for lever in report["levers"]} >= {"constrained", "prompt:strict", "few_shot:3"}
 
 

@@ -180,8 +180,13 @@ def _by_suite(attempts: Sequence[Attempt], tasks: Mapping[str, Task]) -> Iterato
         yield f"{SUITE}/{category}", [one for one in attempts if tasks[one.task_id].category == category]
 
 
+def in_a_word(table: PairedTable, margin: float) -> Word:
+    """What a paired table of current (first) and new (second) comes to; `margin` is in 0..1."""
+    return _WORDS.get(judge(table, margin), "inconclusive")
+
+
 def _comparison(metric: str, mode: Mode, table: PairedTable, margin: float) -> Comparison:
-    word = _WORDS.get(judge(table, margin), "inconclusive")
+    word = in_a_word(table, margin)
     needed = tasks_needed(max(discordance(table), 0.01), margin)
     reason = f"{table.in_points} on {table.n} tasks, p {table.p_value:.2g}"
     if word == "inconclusive":

@@ -108,24 +108,63 @@ def test_an_agent_that_was_listed_is_there_later() -> None:
     assert seen > 40
 
 
-def test_what_a_disk_was_said_to_hold_it_holds_until_something_is_cleaned_up() -> None:
+def test_what_was_said_once_stays_so_until_something_is_changed() -> None:
     compared = 0
-    for row in ROWS:
+    for row in generate(400, 9, multi_turn_share=1.0, no_call_share=0.0):
         held: dict[tuple[str, str], str] = {}
         calls = iter(calls_of(row))
         for message in row.messages:
             if message.role != "tool":
                 continue
             call = next(calls)
-            if "vacuum" in str(call.arguments.get("command")):
+            command = str(call.arguments.get("command"))
+            if any(word in command for word in ("vacuum", "restart", "stop", "kill")):
                 held = {}
-            if call.arguments.get("command") == "df -h":
-                for line in message.content.split("\n")[1:]:
-                    *_, percent, mount = line.split()
-                    key = (str(call.arguments["agent_id"]), mount)
-                    compared += key in held
-                    assert held.setdefault(key, percent) == percent
-    assert compared > 0
+            for key, fact in facts(call, command, message.content):
+                compared += key in held
+                assert held.setdefault(key, fact) == fact, row.task_id
+    assert compared > 10
+
+
+def facts(call: ToolCall, command: str, result: str) -> list[tuple[tuple[str, str], str]]:
+    """What a result says of a machine: how full its root disk is, its memory, version, services and processes."""
+    if call.name == "remote_bash_all":
+        parts = re.findall(r"\[(\S+)\]\s([^\[]*)", result)
+    else:
+        parts = [(str(call.arguments.get("agent_id")), result)]
+    found = []
+    for host, text in parts:
+        for line in text.split("\n"):
+            if command.startswith("df") and line.endswith(" /"):
+                found.append(((host, "root disk"), line.split()[-2]))
+            if command.startswith("free") and (numbers := re.match(r"(?:Mem: +)?(\d+ \d+ \d+)$", line)):
+                found.append(((host, "memory"), numbers[1]))
+            if failed := re.match(r"(\S+)\.service loaded failed", line):
+                found.append(((host, failed[1]), "failed"))
+            if command.startswith("systemctl status") and (state := re.match(r"Active: (\w+)", line)):
+                found.append(((host, command.split()[-1]), state[1]))
+            if process := re.match(r"(\d+) \S+ (\S+) (\S+) (\S+)$", line):
+                found.append(((host, f"pid {process[1]}"), " ".join(process.groups())))
+        if command.endswith("VERSION"):
+            found.append(((host, "version"), text.strip()))
+    return found
+
+
+def test_looking_changes_nothing() -> None:
+    for seed in range(30):
+        fleet = make_fleet(random.Random(seed))
+        one = fleet.machines[0]
+        looks = (
+            "df -h",
+            "free -m",
+            "uptime",
+            "nproc",
+            "systemctl --failed --no-legend",
+            f"cat /opt/{fleet.app}/VERSION",
+        )
+        for command in looks:
+            after, _ = answer(fleet, remote(one.id, command))
+            assert after.machines == fleet.machines
 
 
 def test_a_restarted_service_is_active_and_a_stopped_one_is_not() -> None:

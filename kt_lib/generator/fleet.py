@@ -71,7 +71,12 @@ class Service(Record):
     errors: int
     """Lines with ERROR in its log file."""
     cause: str = ""
-    """Why it failed, a key of wording.yaml's `causes`; empty where it did not."""
+    """Why it failed, a key of fleet.yaml's `causes`; empty where it did not."""
+
+    @property
+    def next_look(self) -> str:
+        """What to do about the cause."""
+        return str(material()["causes"][self.cause]["next"])
 
 
 class Machine(Record):

@@ -87,7 +87,7 @@ def failed_all(talk: Talk) -> Finding:
     return Finding(
         look="failed_all", state="none" if not failed else "one" if len(failed) == 1 else "more", values=values,
         points=tuple(f"`{service.name}` on `{one.id}`" for one, service in failed) if len(failed) > 1 else (),
-        nexts=("log", "restart") if failed else ("loads_all", "disks_all"), good=not failed,
+        nexts=("log",) if failed else ("loads_all", "disks_all"), good=not failed,
     )  # fmt: skip
 
 

@@ -130,7 +130,9 @@ def status(talk: Talk) -> Finding:
     talk.remote(f"systemctl status {talk.at['service']}")
     one = talk.machine.service(talk.at["service"])
     assert one is not None
-    nexts = {"failed": ("log", "restart"), "active": ("log", "errors"), "inactive": ("log",)}[one.state]
+    nexts = ("log", "errors") if one.state == "active" else ("log",)
+    if one.state == "failed" and one.next_look == "restart":
+        nexts = ("log", "restart")
     return Finding(
         look="status", state=one.state, values={"since": one.since}, nexts=nexts, good=one.state == "active",
     )  # fmt: skip
@@ -147,7 +149,8 @@ def log(talk: Talk) -> Finding:
         values = {"newest": one.log[-1][9:]}
         return Finding(look="log", state="past" if past else "calm", values=values, nexts=("status", "errors"))
     says = str(material()["causes"][one.cause]["says"])
-    return Finding(look="log", state="cause", values={"since": one.since, "says": says}, nexts=("restart",), good=False)
+    values = {"since": one.since, "says": says}
+    return Finding(look="log", state="cause", values=values, nexts=(one.next_look,), good=False)
 
 
 def errors(talk: Talk) -> Finding:
@@ -244,7 +247,7 @@ def diagnose(talk: Talk) -> Finding:
         state, nexts = "disk", ("folders",)
     elif failed:
         talk.at["service"] = failed.name
-        state, nexts = "service", ("log", "restart")
+        state, nexts = "service", ("log",)
     return Finding(look="diagnose", state=state, values=values, nexts=nexts, good=state == "none")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Literal
 
 from kt_lib.generator.fleet import Checkout, Disk, Fleet, Machine, Process, Service, clock_time, material
@@ -15,13 +16,16 @@ def make_fleet(rng: random.Random) -> Fleet:
     newest = f"{rng.randint(1, 9)}.{rng.randint(0, 20)}.{rng.randint(1, 9)}"
     settings = make_settings(rng)
     ids: list[str] = []
-    while len(ids) < rng.randint(3, 5):
+    jobs: list[str] = []
+    wanted = rng.randint(3, 5)
+    while len(ids) < wanted:
         name = make("host", rng, False)
-        if all(name not in one and one not in name for one in ids):
+        told = job_told_by(name)
+        if told not in jobs and all(name not in one and one not in name for one in ids):
             ids.append(name)
+            jobs.append(told or rng.choice([job for job in material()["jobs"] if job not in jobs]))
     machines: list[Machine] = []
-    for name in ids:
-        job = job_of(name, [one.job for one in machines], rng)
+    for name, job in zip(ids, jobs, strict=True):
         machines.append(make_machine(rng, name, job, app, newest, settings, clock))
     return Fleet(
         app=app, machines=tuple(machines), checkout=make_checkout(rng, newest, settings), clock=clock,
@@ -29,14 +33,10 @@ def make_fleet(rng: random.Random) -> Fleet:
     )  # fmt: skip
 
 
-def job_of(name: str, taken: list[str], rng: random.Random) -> str:
-    """The job that the name tells, or another one; no job stands twice."""
-    told = next(
-        (job for job, entry in material()["jobs"].items() for stem in entry["names"] if name.startswith(stem)), ""
-    )
-    if told and told not in taken:
-        return told
-    return str(rng.choice([job for job in material()["jobs"] if job not in taken]))
+def job_told_by(name: str) -> str:
+    """The job that a name such as `web-12` tells; empty where it tells none."""
+    jobs = material()["jobs"].items()
+    return next((job for job, entry in jobs if any(re.match(rf"{stem}-?\d", name) for stem in entry["names"])), "")
 
 
 def make_settings(rng: random.Random) -> tuple[tuple[str, str], ...]:

@@ -26,7 +26,7 @@ NAME_BOTH = "name a machine and a question, and I'll explain each step"
 
 def quiet(talk: Talk) -> str:
     """One of the kinds; says which."""
-    kind = talk.rng.choices(list(_KINDS), weights=(2, 4, 2, 2, 4, 1))[0]
+    kind = talk.rng.choices(list(_KINDS), weights=(2, 4, 2, 2, 4, 1, 3))[0]
     _KINDS[kind](talk)
     if kind in ("explanation", "pasted result") and talk.rng.random() < 0.2:
         thanks(talk)
@@ -125,6 +125,15 @@ def lower(text: str) -> str:
     return text if text[:2] in ("I ", "I'") else text[:1].lower() + text[1:]
 
 
+def beyond(talk: Talk) -> None:
+    """Something that no tool on offer can do."""
+    wish = talk.rng.choice(words("lessons")["beyond"])
+    done, name = say(wish["do"], talk.rng), make("person", talk.rng, False)
+    verb = "is" if wish["about"] in ("travel", "food", "the weather", "the office") else "are"
+    values = {"do": done, "Do": upper(done), "name": name, "about": wish["about"], "is": verb}
+    exchange(talk, "beyond_ask", "beyond_answer", values)
+
+
 def thanks(talk: Talk) -> None:
     """Thanks at the end."""
     talk.ask(say(voice(talk.persona)["user"]["thanks"], talk.rng))
@@ -138,4 +147,5 @@ _KINDS: dict[str, Callable[[Talk], None]] = {
     "already said": told,
     "pasted result": pasted,
     "capabilities": capabilities,
+    "beyond the tools": beyond,
 }

@@ -137,7 +137,9 @@ def refined(talk: Talk, found: Finding) -> Finding | None:
     """One refinement of what was found."""
     ways: list[Callable[[], Finding | None]] = []
     most = 2 if talk.persona == EXECUTIVE else len(found.rows)
-    if limits := [(limit, count) for limit, count in limits_of(found) if count <= most]:
+    if "narrow" not in talk.looked and (
+        limits := [(limit, count) for limit, count in limits_of(found) if count <= most]
+    ):
         ways.append(lambda: narrowed(talk, found, *talk.rng.choice(limits)))
     others = others_of(talk, found)
     if others:
@@ -165,6 +167,7 @@ def limits_of(found: Finding) -> list[tuple[str, int]]:
 def narrowed(talk: Talk, found: Finding, limit: str, count: int) -> None:
     """Only the rows above a limit: answered from what is already there."""
     held = words("lessons")
+    talk.looked.append("narrow")
     talk.ask(say(held["narrow"][talk.persona], talk.rng, {"limit": limit}))
     rows = [f"`{name}` ({text})" for name, _, text in found.rows[:count]]
     listed = "\n- ".join(["", *rows]).lstrip(" ") if count > 2 else " and ".join(rows)
@@ -219,7 +222,7 @@ def troubleshooting(talk: Talk, scenario: str) -> str:
         fitting = [one for one in talk.fleet.machines if wanted(one)]
     talk.at = {"app": talk.fleet.app, "host": talk.rng.choice(fitting).id}
     if trouble == "service":
-        talk.at["service"] = next(one.name for one in talk.machine.services if one.state == "failed")
+        talk.at["service"] = next(one.name for one in talk.machine.services if targets.curable(one))
     found = opening(talk, trouble_scenario(first), first, offer="")
     for step in steps:
         look = step
@@ -268,7 +271,7 @@ _TURNED = {
     "load": ("memory",), "lines": ("todos",), "errors": ("log",), "log": ("errors",),
 }  # fmt: skip
 _TROUBLES: dict[str, tuple[Callable[[Machine], bool], tuple[str, ...]]] = {
-    "service": (targets.down, ("status", "log", "restart", "status")),
+    "service": (targets.down_for_now, ("status", "log", "restart", "status")),
     "cpu": (targets.hot, ("top_cpu", "fix", "load")),
     "slow": (targets.hot, ("diagnose", "fix", "load")),
     "memory": (targets.short, ("top_mem", "fix", "memory")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from kt_lib.generator.fleet import Machine, material
+from kt_lib.generator.fleet import Machine, Service, material
 from kt_lib.generator.looks_machine import HOG_CPU, HOG_MEMORY, TIGHT_DISK, TIGHT_MEMORY, held_by_journal
 from kt_lib.generator.scenarios import EVERYWHERE, HERE, LOCAL, LOOKS, OF_A_SERVICE, ON_A_MACHINE
 from kt_lib.generator.talk import Talk
@@ -38,6 +38,16 @@ def full_of_logs(one: Machine) -> bool:
 def down(one: Machine) -> bool:
     """A service has failed."""
     return any(service.state == "failed" for service in one.services)
+
+
+def curable(service: Service) -> bool:
+    """It has failed, and a restart helps."""
+    return service.state == "failed" and service.next_look == "restart"
+
+
+def down_for_now(one: Machine) -> bool:
+    """A service has failed for a reason that a restart cures."""
+    return any(curable(service) for service in one.services)
 
 
 FAULTS: dict[str, Callable[[Machine], bool]] = {
@@ -83,8 +93,9 @@ def aim_at_service(talk: Talk, look: str) -> None:
         return
     services = list(talk.machine.services)
     failed = [one for one in services if one.state == "failed"]
-    if look == "stop" or look == "restart":
-        services = [one for one in services if one.name != "sshd"]
+    if look in ("stop", "restart"):
+        services = [one for one in services if one.name != "sshd" and (one.state == "active" or curable(one))]
+        failed = [one for one in services if one.state == "failed"]
     if look == "stop":
         services = [one for one in services if one.state == "active"]
     elif failed and talk.rng.random() < INTERESTING:

@@ -26,6 +26,22 @@ from kt_lib.style import (
 MOST_POINTS = 5
 LISTED_ON_CALL = {"more", "several", "mixed", "behind_many", "roles", "settings", "lines", "todos", "commits"}
 """Outcomes and looks whose list is the answer."""
+MEANING_ENOUGH = frozenset(
+    (
+        "disks",
+        "memory",
+        "load",
+        "restart",
+        "stop",
+        "vacuum",
+        "tests",
+        "changed",
+        "versions_all",
+        "version_gap",
+        "compare",
+    )
+)
+"""Looks whose summary and meaning answer the question without the figures."""
 EMOJI_SHARE = 0.3
 OFFER_SHARE = {CASUAL: 0.75, SENIOR: 0.5, ON_CALL: 0.6, LEARNER: 0.5, EXECUTIVE: 0.6}
 _CODE = re.compile(r"`[^`]+`")
@@ -116,7 +132,7 @@ def reply(talk: Talk, found: Finding, offer: str = "") -> Reply:
     terse = under_pressure(talk.asked, talk.persona)
     text = _BY_PERSONA[talk.persona](rng, found, parts, opener, wording, terse)
     taught = (parts["why"], parts["tip"]) if talk.persona == LEARNER else ()
-    if talk.persona == CASUAL and rng.random() < EMOJI_SHARE:
+    if talk.persona == CASUAL and "\n" not in text and rng.random() < EMOJI_SHARE:
         text += f" {rng.choice(wording['emoji'][mood])}"
     joint = "\n" if "\n" in text else " "
     return Reply(text=f"{text}{joint}{ending}" if ending else text, taught=taught, offered=offer)
@@ -175,7 +191,8 @@ def learner(rng: random.Random, found: Finding, parts: dict[str, str], opener: s
 
 def executive(rng: random.Random, found: Finding, parts: dict[str, str], opener: str, wording: Any, terse: bool) -> str:
     """The result, then what follows from it."""
-    return f"TL;DR: {parts['brief']}. {sentence(parts['means'] if rng.random() < 0.7 else parts['found'])}"
+    enough = found.look in MEANING_ENOUGH and rng.random() < 0.7
+    return f"TL;DR: {parts['brief']}. {sentence(parts['means'] if enough else parts['found'])}"
 
 
 _BY_PERSONA = {CASUAL: casual, SENIOR: senior, ON_CALL: on_call, LEARNER: learner, EXECUTIVE: executive}

@@ -29,7 +29,7 @@ def say(grammar: str | Sequence[str], rng: random.Random, values: Mapping[str, s
     while choice := _CHOICE.search(text):
         text = text[: choice.start()] + rng.choice(choice[1].split("|")) + text[choice.end() :]
     text = _SLOT.sub(lambda slot: (values or {})[slot[1]], text)
-    return re.sub(r" +([,.?!])", r"\1", re.sub(r"(?<=\S) {2,}", " ", text)).strip(" ")
+    return re.sub(r" +([,.?!])", r"\1", re.sub(r" +\n", "\n", re.sub(r"(?<=\S) {2,}", " ", text))).strip(" ")
 
 
 def upper(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from kt_lib.assistant import SUITE, persona_of, plain_answer
 from kt_lib.cached_asking import Budget, CachedAsking, Spent
 from kt_lib.calls.begun import without_thoughts
+from kt_lib.calls.writing import write_calls
 from kt_lib.errors import SetupError
 from kt_lib.labels import Question
 from kt_lib.models.interface import Model
@@ -92,7 +93,8 @@ def same_as_people_are_asked(question: Question) -> JudgeQuestion | None:
     """The question that people label, for a judge: did a turn succeed, which answer is better; None for other kinds."""
     if question.kind not in ("turn", "preference"):
         return None
-    answers = tuple(side.text for side in question.sides[: 1 if question.kind == "turn" else 2])
+    sides = question.sides[: 1 if question.kind == "turn" else 2]
+    answers = tuple(side.text if side.text.strip() else write_calls(side.calls) for side in sides)
     asks = _words()["questions"][question.kind]
     return JudgeQuestion(id=question.id, asks=asks, context=question.context, answers=answers)
 

@@ -267,6 +267,12 @@ def test_people_and_judge_are_asked_the_same_question() -> None:
     assert preference is not None
     assert preference.answers == ("a", "b")
     assert same_as_people_are_asked(asked_of_people("pattern", "a")) is None
+    called = asked_of_people("turn", "").model_copy(
+        update={"sides": (Side(name="answer", text="", calls=(ToolCall(name="bash", arguments={"command": "ls"}),)),)}
+    )
+    silent = same_as_people_are_asked(called)
+    assert silent is not None
+    assert json.loads(silent.answers[0]) == {"tool": "bash", "params": {"command": "ls"}}
 
 
 def test_persona_questions_are_asked_of_the_answers_that_the_rules_count() -> None:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kt_lib.cli.judge import judge
+
 if TYPE_CHECKING:
     from kt_lib.label_store import LabelStore
 
 NOTEBOOK = "02_label.ipynb"
 
 app = typer.Typer(invoke_without_command=True, add_completion=False)
+app.command()(judge)
 
 
 @app.callback()

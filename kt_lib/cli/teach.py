@@ -85,18 +85,10 @@ def _offered(tools: Path | None) -> list[ToolSpec]:
 
 def _evaluation_tasks(root: Path) -> list[Task]:
     """The dev and test tasks of the newest finished run; none where there is no run."""
-    from kt_lib.artifacts import read_rows
-    from kt_lib.history import inputs_from, newest_finished, step_of
+    from kt_lib.cli.newest_run import rows_of_newest_run
     from kt_lib.records import Task
 
-    runs = root / "outputs" / "runs"
-    run = newest_finished(runs)
-    for place in run.steps if run else ():
-        record = step_of(runs, place)
-        found = record and inputs_from(runs / str(place.folder), record).get("tasks")
-        if found:
-            return [task for task in read_rows(Path(found.path), Task, found.artifact) if task.part != "train"]
-    return []
+    return [task for task in rows_of_newest_run(root, "tasks", Task) if task.part != "train"]
 
 
 def _write(told: Teaching, out: Path) -> dict[str, str]:

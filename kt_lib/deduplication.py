@@ -19,16 +19,17 @@ def without_copies(rows: Sequence[AnyRow], threshold: float) -> tuple[list[AnyRo
     """The rows without those that are, or nearly are, an earlier one, and how many these are, by reason.
 
     The first of several stays, so the order of sources decides. Compared is everything said and called, without the
-    system prompt; near is a Jaccard similarity of at least `threshold` over three-word shingles, measured exactly.
-    Rows without a word are copies where they are equal.
+    system prompt, and beside it what is learned alone: one request with another answer is another row, however long the
+    request. Near is a Jaccard similarity of at least `threshold` over three-word shingles, measured exactly.
     """
-    texts = [_all_of(row) for row in rows]
+    texts, learned = [_all_of(row) for row in rows], [_learned_in(row) for row in rows]
     first: dict[str, int] = {}
     for number, text in enumerate(texts):
-        first.setdefault(normalised(text), number)
-    same = {number: first[normalised(text)] for number, text in enumerate(texts) if first[normalised(text)] != number}
+        first.setdefault(text, number)
+    same = {number: first[text] for number, text in enumerate(texts) if first[text] != number}
     others = [number for number in range(len(rows)) if number not in same]
-    near = {others[one.index]: others[one.against] for one in copies([texts[at] for at in others], threshold)}
+    found = copies([texts[at] for at in others], threshold, [learned[at] for at in others])
+    near = {others[one.index]: others[one.against] for one in found}
     left_out = Counter(f"the same as a row of `{rows[of].source}`" for of in same.values())
     left_out.update(f"nearly a row of `{rows[of].source}`" for of in near.values())
     kept = [row for number, row in enumerate(rows) if number not in same and number not in near]
@@ -39,6 +40,13 @@ def _all_of(row: SftRow | PreferencePair) -> str:
     if isinstance(row, SftRow):
         return said(row.messages)
     return "\n".join((said(row.prompt), row.chosen, row.rejected))
+
+
+def _learned_in(row: SftRow | PreferencePair) -> str:
+    if isinstance(row, PreferencePair):
+        return f"{row.chosen}\n{row.rejected}"
+    answers = [message for message in row.messages if message.role == "assistant"]
+    return said(answers if row.learn == "all" else answers[-1:])
 
 
 def without_near(

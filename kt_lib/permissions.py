@@ -14,7 +14,7 @@ Purpose = Literal["train", "share"]
 """train: learned from on this machine; share: given to others, as a file or in a card's examples."""
 AnyRow = TypeVar("AnyRow", SftRow, PreferencePair)
 
-OWN_CHATS = frozenset({"own"})
+OWN_CHATS = frozenset({"own", "existing", "curated"})
 """Sources that hold what people said in confidence: to share it takes their word, a licence is not enough."""
 _SHARED_FREELY = (
     "MIT", "MIT-0", "Apache-2.0", "ISC", "BSD-", "0BSD", "Unlicense", "WTFPL", "CC0-", "CC-BY-1", "CC-BY-2", "CC-BY-3",

@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import partial
 
 from kt_lib.errors import SetupError
@@ -15,6 +15,7 @@ from kt_lib.records import Part, Record
 
 _ORDER: tuple[Part, ...] = ("train", "dev", "test")
 _WORD = re.compile(r"\w+")
+_WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
 
 
 class NearDuplicate(Record):
@@ -96,20 +97,36 @@ def duplicate_groups(texts: Sequence[str], threshold: float) -> list[tuple[int, 
     return [group for group in joined.groups() if len(group) > 1]
 
 
-def copies(texts: Sequence[str], threshold: float) -> list[NearDuplicate]:
+def copies(texts: Sequence[str], threshold: float, answers: Sequence[str] | None = None) -> list[NearDuplicate]:
     """The texts that are at least `threshold` alike to an earlier one that is itself no copy, with the nearest such.
 
-    What is left when they are taken out holds no two alike. `SetupError` as for `near_duplicates`.
+    What is left when they are taken out holds no two alike. Where `answers` are given, one to each text, these must be
+    as much alike too, by words and marks: in a command a mark is what matters. `SetupError` as for `near_duplicates`.
     """
     (said,) = _numbered(texts)
     index, found = _Alike(threshold), []
+    marked = [_marked(text) for text in answers or ()]
     for number, one in enumerate(said):
-        scored = ((similarity, -other) for other, similarity in index.to(one))
+        scored = [
+            (similarity, -other)
+            for other, similarity in index.to(one)
+            if not marked or _jaccard(marked[number], marked[other]) >= threshold
+        ]
         if nearest := max(scored, default=None):
             found.append(NearDuplicate(index=number, against=-nearest[1], similarity=nearest[0]))
         else:
             index.add(number, one)
     return found
+
+
+def _marked(text: str) -> frozenset[tuple[str, ...]]:
+    """The runs of three words or marks in a text."""
+    tokens = ["\n", *_WORD_OR_MARK.findall(unicodedata.normalize("NFKC", text).casefold()), "\n"]
+    return frozenset(zip(tokens, tokens[1:], [*tokens[2:], ""], strict=False))
+
+
+def _jaccard(one: Set[object], other: Set[object]) -> float:
+    return len(one & other) / len(one | other)
 
 
 class Joined:

@@ -33,10 +33,10 @@ def task(asked: str, part: Any = "test", **more: Any) -> Task:
 
 def test_of_copies_the_first_stays_and_it_is_said_of_which_source_it_is() -> None:
     rows = [row(REQUEST), row(REQUEST.upper(), source="toucan"), row(f"{REQUEST} Thanks.", source="glaive")]
-    rows.append(row("Who won the match?", source="glaive"))
+    rows += [row("Who won the match?", source="glaive"), row(REQUEST, source="glaive")]
     kept, left_out = without_copies(rows, 0.8)
     assert kept == [rows[0], rows[3]]
-    assert left_out == {"the same as a row of `own`": 1, "nearly a row of `own`": 1}
+    assert left_out == {"nearly a row of `own`": 2, "the same as a row of `own`": 1}
 
 
 def test_one_request_with_different_answers_or_calls_is_no_copy() -> None:
@@ -45,9 +45,27 @@ def test_one_request_with_different_answers_or_calls_is_no_copy() -> None:
     assert without_copies(rows, 0.8) == (rows, {})
 
 
+def test_a_long_request_does_not_make_two_answers_to_it_copies() -> None:
+    rows = [row(f"{REQUEST} {REQUEST}", answered) for answered in ("It is web01.", "It is web02.", "It is  WEB02.")]
+    assert without_copies(rows, 0.8) == (rows[:2], {"nearly a row of `own`": 1})
+    earlier = (ChatMessage(role="user", content=REQUEST), ChatMessage(role="assistant", content="Which one?"))
+    steps = [
+        SftRow(messages=(*earlier, *row("The second.", said).messages[1:]), learn="last", **ABOUT)
+        for said in ("Restarting it.", "It is full.")
+    ]
+    assert without_copies(steps, 0.5) == (steps, {})
+
+
+def test_a_mark_makes_another_command() -> None:
+    find = "find /srv -type f -mtime -7 -size {}100M -name '*.log' -print"
+    pairs = [pair("Find them", find.format("+"), find.format(mark)) for mark in ("-", "=", "")]
+    assert without_copies(pairs, 0.9)[0] == pairs
+    assert without_copies([*pairs, pairs[0]], 0.9) == (pairs, {"the same as a row of `own`": 1})
+
+
 def test_pairs_are_compared_with_both_their_sides() -> None:
     pairs = [pair("Hi", "a", "b"), pair("Hi", "b", "a"), pair("hi!", "A", "B")]
-    assert without_copies(pairs, 0.9) == (pairs[:2], {"the same as a row of `own`": 1})
+    assert without_copies(pairs, 0.9) == (pairs[:2], {"nearly a row of `own`": 1})
 
 
 def test_what_is_near_an_evaluation_task_is_taken_out_and_then_leakage_finds_none() -> None:

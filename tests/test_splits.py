@@ -86,6 +86,14 @@ def test_what_is_left_without_the_copies_holds_no_two_alike_and_the_first_stays(
     assert [(one.index, one.against) for one in copies([first, second, third, first], 0.85)] == [(1, 0), (3, 0)]
 
 
+def test_a_copy_has_a_copied_answer_too_where_answers_are_given() -> None:
+    words = "show me the free disk space of the mail server and of every folder on it now please"
+    texts = [f"{words} {answer}" for answer in ("81%", "82%", "81%")]
+    assert [one.index for one in copies(texts, 0.8)] == [1, 2]
+    found = copies(texts, 0.8, answers=["it is 81%", "it is 82%", "it is 81%"])
+    assert [(one.index, one.against) for one in found] == [(2, 0)]
+
+
 @given(st.lists(st.text(alphabet="ab c", max_size=40), max_size=12), st.sampled_from([0.3, 0.5, 0.8, 1.0]))
 def test_groups_are_those_that_comparing_all_with_all_gives(texts: list[str], threshold: float) -> None:
     said = [shingles(text) for text in texts]

@@ -174,8 +174,9 @@ def _train(
     checkpoints: Path | None,
 ) -> Adapter:
     way = engine(recipe)
-    start = weights_digest(adapter_in) if adapter_in else ""
-    saved = Checkpoints(checkpoints, name, weights_digest(base) + start, recipe, rows)
+    start = weights_digest(base) + (weights_digest(adapter_in) if adapter_in else "")
+    # Another engine, or another machine, cannot go on from what this one saves of its optimiser.
+    saved = Checkpoints(checkpoints, name, f"{start} {way.name} {way.device} {way.compute}", recipe, rows)
     with started(way), saved as scratch:
         from transformers import set_seed
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from kt_lib.leakage import Learned, as_whole_word, masked, request, said, texts_of
+from kt_lib.leakage import Learned, masked, request, said, standing_in, texts_of
 from kt_lib.records import PreferencePair, SftRow, Task
 from kt_lib.splits import copies, near_duplicates, normalised
 
 AnyRow = TypeVar("AnyRow", SftRow, PreferencePair)
-_ALPHANUMERIC = re.compile(r"[A-Za-z0-9]+")
 
 
 def without_copies(rows: Sequence[AnyRow], threshold: float) -> tuple[list[AnyRow], dict[str, int]]:
@@ -61,7 +59,8 @@ def without_near(
         reasons[number] = "asks what an evaluation task asks, or nearly"
     for number in _same_words(learned, held, {task.id: task.entities for task in known}):
         reasons[number] = "asks what an evaluation task asks with other names and numbers"
-    for number in _named(learned, {name for task in held for name in task.entities}):
+    named = standing_in({name for task in held for name in task.entities}, [text.said for text in learned])
+    for number in {number for numbers in named.values() for number in numbers}:
         reasons[number] = "names what only evaluation tasks name"
     kept = [row for number, row in enumerate(rows) if number not in reasons]
     return kept, dict(Counter(reasons.values()).most_common())
@@ -83,17 +82,3 @@ def _same_words(learned: Sequence[Learned], held: Sequence[Task], names: Mapping
     if not wanted:
         return set()
     return {at for at, text in enumerate(learned) if masked(text.asked, names.get(text.task_id, ())) in wanted}
-
-
-def _named(learned: Sequence[Learned], names: Collection[str]) -> set[int]:
-    """The texts in which a name stands as a whole word; looked up by the first run of letters and digits in it."""
-    by_run: dict[str, list[re.Pattern[str]]] = {}
-    for name in names:
-        begun = _ALPHANUMERIC.search(name)
-        by_run.setdefault(begun[0] if begun else "", []).append(as_whole_word(name))
-    found = set()
-    for number, text in enumerate(learned):
-        runs = by_run.keys() & {"", *_ALPHANUMERIC.findall(text.said)}
-        if any(whole.search(text.said) for run in runs for whole in by_run[run]):
-            found.add(number)
-    return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from kt_lib.calls.writing import write_calls
 from kt_lib.errors import LeakageError
 from kt_lib.records import ChatMessage, Example, PreferencePair, Record, SftRow, Task
 from kt_lib.splits import near_duplicates, normalised
+
+_RUN = re.compile(r"[A-Za-z0-9]+")
 
 
 class Leak(Record):
@@ -104,16 +106,32 @@ def refuse_leaks(report: LeakageReport) -> None:
 
 def shared_names(tasks: Sequence[Task], texts: dict[str, str]) -> list[Leak]:
     """Evaluation tasks one of whose names stands as a whole word in a training text."""
-    everything = "\n".join(texts.values())
-    found = []
-    for task in tasks:
-        for name in task.entities:
-            if name not in everything:
-                continue
-            whole = as_whole_word(name)
-            where = next((place for place, text in texts.items() if whole.search(text)), None)
-            if where:
-                found.append(Leak(task_id=task.id, kind="entity", row=where, detail=f"the name {name!r}"))
+    places = list(texts)
+    named = standing_in({name for task in tasks for name in task.entities}, list(texts.values()))
+    return [
+        Leak(task_id=task.id, kind="entity", row=places[named[name][0]], detail=f"the name {name!r}")
+        for task in tasks
+        for name in task.entities
+        if name in named
+    ]
+
+
+def standing_in(names: Collection[str], texts: Sequence[str]) -> dict[str, list[int]]:
+    """The texts in which each name stands as a whole word, for those that stand in any.
+
+    Only texts that hold the name's first run of letters and digits as a word of theirs are searched.
+    """
+    by_run: dict[str, list[str]] = {}
+    for name in names:
+        begun = _RUN.search(name)
+        by_run.setdefault(begun[0] if begun else "", []).append(name)
+    whole = {name: as_whole_word(name) for name in names}
+    found: dict[str, list[int]] = {}
+    for number, text in enumerate(texts):
+        for run in by_run.keys() & {"", *_RUN.findall(text)}:
+            for name in by_run[run]:
+                if whole[name].search(text):
+                    found.setdefault(name, []).append(number)
     return found
 
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from functools import partial
+from functools import cache, partial
 
 from kt_lib.errors import SetupError
 from kt_lib.records import Part, Record
@@ -105,12 +105,12 @@ def copies(texts: Sequence[str], threshold: float, answers: Sequence[str] | None
     """
     (said,) = _numbered(texts)
     index, found = _Alike(threshold), []
-    marked = [_marked(text) for text in answers or ()]
+    marked = cache(lambda number: _marked(answers[number] if answers else ""))
     for number, one in enumerate(said):
         scored = [
             (similarity, -other)
             for other, similarity in index.to(one)
-            if not marked or _jaccard(marked[number], marked[other]) >= threshold
+            if _jaccard(marked(number), marked(other)) >= threshold
         ]
         if nearest := max(scored, default=None):
             found.append(NearDuplicate(index=number, against=-nearest[1], similarity=nearest[0]))

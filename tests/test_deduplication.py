@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from kt_lib.deduplication import without_copies, without_near
-from kt_lib.leakage import measure_leakage
+from kt_lib.leakage import as_whole_word, measure_leakage, standing_in
 from kt_lib.records import ChatMessage, Check, PreferencePair, SftRow, Task, ToolCall
 
 REQUEST = "Show me the free disk space on the mail server and on every folder below it, largest first, please."
@@ -101,3 +104,14 @@ def test_pairs_near_an_evaluation_task_are_taken_out_too() -> None:
     kept, _ = without_near(pairs, tasks, 0.95)
     assert kept == pairs[2:]
     assert measure_leakage(tasks, [], kept, [], 0.95).leaks == ()
+
+
+@given(
+    st.sets(st.text(alphabet="ab1-é.", min_size=1, max_size=4), max_size=6),
+    st.lists(st.text(alphabet="ab1-é. ", max_size=20), max_size=6),
+)
+def test_names_are_found_where_searching_every_text_for_every_name_finds_them(
+    names: set[str], texts: list[str]
+) -> None:
+    slowly = {name: [at for at, text in enumerate(texts) if as_whole_word(name).search(text)] for name in names}
+    assert standing_in(names, texts) == {name: places for name, places in slowly.items() if places}

@@ -117,6 +117,6 @@ def _spread(rows: Sequence[Row], lengths: Sequence[int], recipe: SftRecipe | Dpo
     """Rows for a few batches, from the shortest to the longest."""
     order = sorted(range(len(rows)), key=lambda at: lengths[at])
     step = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps
-    packed = len(rows) / _at_once(lengths, recipe)
+    packed = len(rows) / max(1, _at_once(lengths, recipe))
     wanted = min(len(rows), math.ceil(BATCHES * step * packed))
     return [rows[order[at * len(rows) // wanted]] for at in range(wanted)]

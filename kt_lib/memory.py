@@ -104,7 +104,7 @@ def estimate(base: Path, recipe: SftRecipe | DpoRecipe, longest: int, way: Engin
         # A layer is unpacked for each product.
         activations += sizes.largest * number
     total = weights + adapter + optimiser + activations
-    kept = f"{sizes.linear / 1e6:,.0f} M in nf4 and {sizes.other / 1e6:,.0f} M" if four else ""
+    numbers = f"{_millions(sizes.linear)} in nf4 and {_millions(sizes.other)}" if four else ""
     return Estimate(
         weights_mb=weights / _MB,
         adapter_mb=adapter / _MB,
@@ -112,8 +112,8 @@ def estimate(base: Path, recipe: SftRecipe | DpoRecipe, longest: int, way: Engin
         activations_mb=activations / _MB,
         total_mb=total / _MB,
         formula=(
-            f"{kept or format((sizes.linear + sizes.other) / 1e6, ',.0f') + ' M'} parameters of the base,"
-            f" {sizes.adapter / 1e6:,.1f} M of the adapter on {sizes.adapted} layers,"
+            f"{numbers or _millions(sizes.linear + sizes.other)} parameters of the base,"
+            f" {_millions(sizes.adapter)} of the adapter on {sizes.adapted} layers,"
             f" {rows} x {length} tokens at once in {way.compute}{', recomputed layer by layer' if recomputed else ''}"
         ),
     )
@@ -277,6 +277,10 @@ def _loss(config: Any, tokens: int, number: int, preferences: bool) -> float:
     if preferences:
         return float(tokens * config.vocab_size * (3 * 4 + (number if number < 4 else 0)))
     return float(min(_CHUNK, tokens) * config.vocab_size * 4 * 4)
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.{0 if count >= 100e6 else 1 if count >= 1e6 else 2}f} M"
 
 
 def _bytes(type_: str) -> int:

@@ -63,6 +63,7 @@ def trainer_options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any
         **options(way, recipe),
         "data_seed": recipe.seed,
         "max_length": recipe.max_length if isinstance(recipe, SftRecipe) and recipe.packing else None,
+        "ddp_find_unused_parameters": False,
         "report_to": "none",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,

@@ -5,6 +5,7 @@ import tiny_base
 
 pytest.importorskip("trl")
 
+from kt_lib.errors import KtError
 from kt_lib.figures_of_training import live_curve
 from kt_lib.forecast import forecast
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
@@ -31,6 +32,19 @@ def test_tokens_and_steps_are_those_of_the_training(tmp_path):
     assert (told["dpo"].rows, told["dpo"].steps, told["dpo"].tokens) == (dpo.rows, dpo.steps, dpo.tokens)
     assert told["sft"].longest * 9 * 2 >= told["sft"].tokens
     assert told["sft"].seconds > 0
+
+
+def test_gathered_and_packed_steps_are_counted_as_they_are_taken(tmp_path):
+    base = tiny_base.make_base(tmp_path / "base")
+    rows = [tiny_base.sft_row(tiny_base.task(at)) for at in range(21)]
+    gathered = SFT.model_copy(update={"gradient_accumulation_steps": 2})
+    packed = SFT.model_copy(update={"packing": True, "max_length": 512, "per_device_train_batch_size": 1})
+    for recipe, off in ((gathered, 0), (packed, 2)):
+        (told,) = forecast(base, rows, [], recipe, None)
+        assert told.steps == pytest.approx(train_sft(base, rows, tmp_path / "sft", recipe).steps, abs=off)
+        assert told.memory.total_mb > 0
+    with pytest.raises(KtError, match="no rows to train on"):
+        forecast(base, [], [], SFT, None)
 
 
 def test_without_pairs_or_without_a_recipe_only_sft_is_forecast(tmp_path):

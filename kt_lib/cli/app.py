@@ -24,6 +24,7 @@ COMMANDS = {
     "promote": ("versions", "promote"),
     "rollback": ("versions", "rollback"),
     "export": ("versions", "export"),
+    "train": ("train", "train"),
     "bench": ("bench", "bench"),
     "doctor": ("workspace", "doctor"),
     "clean": ("workspace", "clean"),

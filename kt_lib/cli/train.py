@@ -1,0 +1,160 @@
+"""`kt train`: an adapter from a file of rows, outside a run, by one process or by several."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from kt_lib.forecast import Forecast
+    from kt_lib.recipes import Recipe
+    from kt_lib.records import Adapter, PreferencePair, SftRow
+
+
+def train(
+    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="SFT rows as 07_datasets writes them (.jsonl).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the adapters to: `sft`, `dpo`.")],
+    base: Annotated[
+        Path | None, typer.Option("--base", help="Folder of the model's weights; the embedded model's by default.")
+    ] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="A shipped recipe by name, or a YAML file.")] = "embedded",
+    pairs: Annotated[Path | None, typer.Option("--pairs", help="Preference pairs to learn after SFT (.jsonl).")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field: sft.learning_rate=1e-4."),
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option("--checkpoints", help="Folder to keep them in, to go on after a crash.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it will cost; a few rows are tried.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train an adapter on a file of rows: SFT, then preferences.
+
+    Rows longer than the recipe or the model allows are set aside and counted. With several GPUs start it by
+    `accelerate launch --multi_gpu -m kt_lib train ...`, with several processes on CPUs by `torchrun --standalone
+    --nproc-per-node 2 -m kt_lib train ...`: each takes its own part of every step, and the first one writes.
+    """
+    from kt_lib.artifacts import read_rows
+    from kt_lib.forecast import forecast
+    from kt_lib.models.embedded import packaged_base
+    from kt_lib.records import PreferencePair, SftRow
+
+    how = _recipe(recipe, sets or [])
+    folder = base or packaged_base()
+    taught, long = _fitting(list(read_rows(rows, SftRow)), folder, how.sft.max_length)
+    preferred: list[PreferencePair] = []
+    if pairs and how.dpo:
+        preferred, too_long = _fitting(list(read_rows(pairs, PreferencePair)), folder, how.dpo.max_length)
+        long += too_long
+    if plan:
+        _tell_cost(forecast(folder, taught, preferred, how.sft, how.dpo), long, as_json)
+        return
+    _tell_made(_trained(folder, taught, preferred, out, how, checkpoints), long, as_json)
+
+
+def _trained(
+    base: Path,
+    rows: list[SftRow],
+    pairs: list[PreferencePair],
+    out: Path,
+    how: Recipe,
+    checkpoints: Path | None,
+) -> list[Adapter]:
+    from kt_lib.training import train_dpo, train_sft
+
+    made = [train_sft(base, rows, out / "sft", how.sft, _bar("SFT"), checkpoints)]
+    if how.dpo and pairs:
+        made.append(train_dpo(base, out / "sft", pairs, out / "dpo", how.dpo, _bar("DPO"), checkpoints))
+    return made
+
+
+def _recipe(name: str, sets: list[str]) -> Recipe:
+    import yaml
+
+    from kt_lib.errors import ParameterError
+    from kt_lib.recipes import changed, recipe
+
+    parts: dict[str, dict[str, Any]] = {"sft": {}, "dpo": {}}
+    for one in sets:
+        path, equals, text = one.partition("=")
+        part, _, field = path.partition(".")
+        if not equals or part not in parts or not field:
+            raise ParameterError(f"--set {one!r}: write `sft.FIELD=VALUE` or `dpo.FIELD=VALUE`")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        place, _, inner = field.partition(".")
+        if inner:
+            parts[part].setdefault(place, {})[inner] = value
+        else:
+            parts[part][place] = value
+    return changed(recipe(name), parts["sft"], parts["dpo"])
+
+
+def _fitting(rows: list[Any], base: Path, max_length: int | None) -> tuple[list[Any], int]:
+    from kt_lib.training import fitting
+
+    kept, left_out = fitting(rows, base, max_length)
+    return kept, len(left_out)
+
+
+def _bar(what: str) -> Any:
+    """A bar on a terminal; nothing where nobody looks on, and nothing from the second process on."""
+    import sys
+
+    from tqdm import tqdm
+
+    bar = tqdm(desc=what, unit="step", disable=not sys.stderr.isatty() or not _first())
+
+    def on_step(done: int, of: int, loss: float) -> None:
+        bar.total = of
+        bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        bar.update(done - bar.n)
+        if done >= of:
+            bar.close()
+
+    return on_step
+
+
+def _tell_cost(told: list[Forecast], long: int, as_json: bool) -> None:
+    if not _first():
+        return
+    if as_json:
+        typer.echo(json.dumps({"forecast": [one.model_dump() for one in told], "too_long": long}))
+        return
+    for one in told:
+        typer.echo(
+            f"{one.name}: {one.rows:,} rows, {one.tokens:,} tokens, the longest {one.longest}; {one.steps:,} steps,"
+            f" about {one.seconds:,.0f} s and {one.memory.total_mb:,.0f} MB ({one.memory.formula})"
+        )
+    _tell_long(long)
+
+
+def _tell_made(made: list[Adapter], long: int, as_json: bool) -> None:
+    if not _first():
+        return
+    if as_json:
+        typer.echo(json.dumps({"adapters": [one.model_dump(mode="json") for one in made], "too_long": long}))
+        return
+    for one in made:
+        typer.echo(
+            f"{one.name}: {one.rows:,} rows, {one.steps:,} steps, loss {one.losses[0][1]:.4f} to"
+            f" {one.losses[-1][1]:.4f} in {one.seconds:.1f} s, {one.peak_mb:,.0f} MB at the peak, by {one.engine}"
+        )
+    _tell_long(long)
+
+
+def _tell_long(long: int) -> None:
+    if long:
+        typer.echo(f"{long:,} rows were too long and are left out; raise `max_length` where the model reads more")
+
+
+def _first() -> bool:
+    """Whether this is the only process, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"

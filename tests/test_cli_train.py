@@ -1,0 +1,108 @@
+"""`kt train`: an adapter from files of rows, by one process or by several."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_base import call_of, make_base, sft_row, task
+from typer.testing import CliRunner
+
+pytest.importorskip("trl")
+
+from kt_lib.artifacts import write_rows
+from kt_lib.calls.writing import write_calls
+from kt_lib.cli.app import app
+from kt_lib.errors import ArtifactError, ParameterError
+from kt_lib.records import ChatMessage, PreferencePair
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a base, rows and pairs; one row is longer than the base reads."""
+    folder = tmp_path_factory.mktemp("train")
+    make_base(folder / "base", hidden=64, layers=2)
+    rows = [sft_row(task(at)) for at in range(16)]
+    endless = ChatMessage(role="user", content="word " * 600)
+    rows.append(rows[0].model_copy(update={"messages": (endless, rows[0].messages[-1])}))
+    write_rows(folder, "rows", rows)
+    pairs = [
+        PreferencePair(
+            prompt=row.messages[:-1],
+            chosen=write_calls([call_of(task(at))]),
+            rejected="I cannot.",
+            task_id=row.task_id,
+            basis="refusal",
+            evidence="answer_key",
+        )
+        for at, row in enumerate(rows[:8])
+    ]
+    write_rows(folder, "pairs", pairs)
+    return folder
+
+
+def asked(place: Path, out: Path, *more: str) -> list[str]:
+    return ["train", str(place / "rows.jsonl"), "--base", str(place / "base"), "--out", str(out), *more]
+
+
+EIGHT = ("--set", "sft.per_device_train_batch_size=8", "--set", "sft.num_train_epochs=2", "--set", "sft.lora.r=4")
+
+
+def test_rows_and_pairs_become_two_adapters_and_long_rows_are_counted(place: Path, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, asked(place, tmp_path, "--pairs", str(place / "pairs.jsonl"), *EIGHT))
+    assert ran.exit_code == 0, ran.output
+    assert "sft: 16 rows, 4 steps, loss " in ran.stdout
+    assert "sft+dpo: 8 rows, 1 steps, loss 0.6931" in ran.stdout
+    assert "1 rows were too long and are left out" in ran.stdout
+    assert json.loads((tmp_path / "sft" / "adapter_config.json").read_text())["r"] == 4
+    assert (tmp_path / "dpo" / "adapter_model.safetensors").is_file()
+
+
+def test_the_cost_can_be_had_without_the_training(place: Path, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, asked(place, tmp_path / "out", "--plan", "--json", *EIGHT))
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert told["too_long"] == 1
+    (sft,) = told["forecast"]
+    assert (sft["rows"], sft["steps"]) == (16, 4)
+    assert sft["memory"]["total_mb"] > 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "fault", "words"),
+    [
+        (("--recipe", "huge"), ParameterError, "no recipe is called 'huge'"),
+        (("--set", "lr=1"), ParameterError, "write `sft.FIELD=VALUE`"),
+        (("--set", "sft.epochs=1"), ParameterError, "there is no `epochs`"),
+        (("--pairs", "nowhere.jsonl"), ArtifactError, "nowhere.jsonl is missing"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_trained(
+    place: Path, tmp_path: Path, more: tuple[str, ...], fault: type[Exception], words: str
+) -> None:
+    ran = CliRunner().invoke(app, asked(place, tmp_path / "out", *more))
+    assert isinstance(ran.exception, fault)
+    assert words in str(ran.exception)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.loop
+def test_two_processes_train_what_one_does_with_batches_twice_as_large(place: Path, tmp_path: Path) -> None:
+    one = CliRunner().invoke(app, asked(place, tmp_path / "one", "--json", *EIGHT))
+    four = [part.replace("size=8", "size=4") for part in asked(place, tmp_path / "two", "--json", *EIGHT)]
+    both = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "kt_lib"]
+    ran = subprocess.run([*both, *four], capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert ran.returncode == 0, ran.stderr.decode()[-2000:]
+    (told,) = [line for line in ran.stdout.decode().splitlines() if line.startswith("{")]
+    alone, shared = json.loads(one.stdout.splitlines()[-1])["adapters"][0], json.loads(told)["adapters"][0]
+    assert shared["steps"] == alone["steps"] == 4
+    assert shared["tokens"] == alone["tokens"]
+    for (_, loss), (_, same) in zip(shared["losses"], alone["losses"], strict=True):
+        assert loss == pytest.approx(same, rel=1e-3)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from kt_lib.calls.begun import without_thoughts
+from kt_lib.calls.failures import MALFORMED
 from kt_lib.calls.rules import one_name
 from kt_lib.calls.schemas import fits_schema
 from kt_lib.personas import PERSONAS
@@ -115,7 +116,8 @@ def plain_answer(attempt: Attempt) -> str | None:
     """What an attempt says in words; None where it is a call, malformed, empty, or failed to run."""
     # In chat the calls were read from the prose, so that the prose is still the answer.
     called = attempt.mode == "agent" and attempt.calls
-    if called or attempt.outcome in ("malformed", "error"):
+    # The class says so also where the outcome is `unverified`, for want of an answer key.
+    if called or attempt.failure in MALFORMED or attempt.outcome in ("malformed", "error"):
         return None
     return without_thoughts(attempt.output) or None
 

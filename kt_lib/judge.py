@@ -19,7 +19,7 @@ from kt_lib.calls.begun import without_thoughts
 from kt_lib.calls.writing import write_calls
 from kt_lib.errors import SetupError
 from kt_lib.labels import Question
-from kt_lib.models.interface import Model
+from kt_lib.models.interface import Model, Progress
 from kt_lib.personas import persona
 from kt_lib.records import (
     Attempt,
@@ -125,7 +125,13 @@ def persona_questions(attempts: Iterable[Attempt], tasks: Sequence[Task]) -> lis
 
 
 def judged(
-    model: Model, questions: Sequence[JudgeQuestion], *, cache: Path, budget: Budget, constrained: bool = False
+    model: Model,
+    questions: Sequence[JudgeQuestion],
+    *,
+    cache: Path,
+    budget: Budget,
+    constrained: bool = False,
+    progress: Progress | None = None,
 ) -> Judging:
     """The judge's rulings on the questions, within the budget; answers are kept in the file `cache`.
 
@@ -133,7 +139,7 @@ def judged(
     """
     asking = CachedAsking(model, cache, budget)
     requests = [_requests(question, constrained) for question in questions]
-    answers = iter(asking.ask([one for asked in requests for one in asked]))
+    answers = iter(asking.ask([one for asked in requests for one in asked], progress))
     told = [[next(answers) for _ in asked] for asked in requests]
     rulings = [_ruling(question, given) for question, given in zip(questions, told, strict=True)]
     both = [one for one in rulings if one.verdict in ("first", "second", "tie")]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kt_lib.cached_asking import Budget, CachedAsking, Spent
-from kt_lib.models.interface import Model
+from kt_lib.models.interface import Model, Progress
 from kt_lib.personas import persona
 from kt_lib.prompts import agent_request
 from kt_lib.records import (
@@ -95,6 +95,7 @@ def taught_rows(
     held_out: Sequence[Task] = (),
     threshold: float = 0.8,
     constrained: bool = False,
+    progress: Progress | None = None,
 ) -> Teaching:
     """A training row for each wish, as far as budget and teacher go.
 
@@ -102,13 +103,13 @@ def taught_rows(
     at most twice. Answers are kept in the file `cache`: the same wishes, seed and model are never asked twice.
     Refused is also what is `threshold` like (Jaccard over three-word shingles of the user's words, digits masked) a
     conversation kept before, and what is like a task of `held_out` or holds one of its made-up names. `licence` are the
-    terms of the teacher's outputs. `constrained` asks the server to keep answers inside the form.
-    SetupError for a wish that names no known persona or pattern, or no tools.
+    terms of the teacher's outputs. `constrained` asks the server to keep answers inside the form. `progress` hears how
+    many of a round's requests are answered. SetupError for a wish that names no known persona or pattern, or no tools.
     """
     waiting = requests_for(wishes, seed, constrained)
     asking, course = CachedAsking(model, cache, budget), _Course(wishes, waiting, Likeness(held_out, threshold))
     for tried in range(1, TRIES + 1):
-        waiting = course.take(waiting, asking.ask(list(waiting.values())), tried)
+        waiting = course.take(waiting, asking.ask(list(waiting.values()), progress), tried)
     report = TeachingReport(
         model=model.name,
         licence=licence,

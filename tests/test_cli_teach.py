@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from kt_lib.cli.app import app
 from kt_lib.dataset_layouts import read_dataset
-from kt_lib.errors import ConsentRequired, KtError, ModelNotFound
+from kt_lib.errors import ConsentRequired, KtError, ModelNotFound, ParameterError
 from kt_lib.permissions import permitted
 from kt_lib.records import Request
 
@@ -103,6 +103,14 @@ def test_a_teacher_that_gives_nothing_ends_with_exit_code_one_and_no_file(
     told = asked_of(Teacher(lambda *_: "no"), monkeypatch, "--count", "2", "--max-calls", "6")
     assert told.exit_code == 1
     assert not Path("rows.jsonl").exists()
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = kt("--model", "embedded", "--count", "1", "--out", "rows.txt", "--max-calls", "1")
+    assert isinstance(told.exception, ParameterError)
+    assert "end it in .jsonl or .parquet" in str(told.exception)
 
 
 @pytest.mark.parametrize(

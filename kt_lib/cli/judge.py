@@ -33,6 +33,7 @@ def judge(
     the state folder: the same command again asks nothing twice. Exit code 1 where the judge is not to be relied on.
     """
     from kt_lib.cached_asking import Budget
+    from kt_lib.cli.progress import answers_as_they_come
     from kt_lib.errors import SetupError
     from kt_lib.judge import judged
     from kt_lib.judge_agreement import agreement_with_people
@@ -48,7 +49,8 @@ def judge(
         raise SetupError("people have labelled no turn and no preference of the newest run: `kt label` asks them")
     opened = open_version(model, state, allow_remote=allow_remote, max_calls=max_calls)
     budget = Budget(max_calls=max_calls, max_tokens=max_calls * _TOKENS_A_CALL)
-    found = judged(opened, questions, cache=state / _CACHE, budget=budget, constrained=constrained)
+    with answers_as_they_come(f"{model} judges") as bar:
+        found = judged(opened, questions, cache=state / _CACHE, budget=budget, constrained=constrained, progress=bar)
     agreement = agreement_with_people(found.rulings, labels)
     (_print_json if as_json else _print)(found, agreement)
     if agreement.warning:

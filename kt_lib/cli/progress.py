@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -53,6 +55,21 @@ class LiveProgress(PlainProgress):
             self._status.stop()
             self._status = None
         super().step_ended(name, number, of, status, note)
+
+
+@contextmanager
+def answers_as_they_come(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal that hears (answered, in all); nothing elsewhere. A new round begins the bar anew."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=what, leave=False, disable=None) as bar:
+
+        def move(done: int, of: int) -> None:
+            if of != bar.total or done < bar.n:
+                bar.reset(total=of)
+            bar.update(done - bar.n)
+
+        yield move
 
 
 def progress() -> PlainProgress:

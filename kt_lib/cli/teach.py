@@ -49,25 +49,32 @@ def teach(
     twice. Answers are kept in the state folder: the same command again asks nothing twice, and goes on after a kill.
     """
     from kt_lib.cached_asking import Budget
+    from kt_lib.cli.progress import answers_as_they_come
+    from kt_lib.errors import ParameterError
     from kt_lib.release import open_version
     from kt_lib.runs import workspace_root
     from kt_lib.settings import Settings
     from kt_lib.teacher import taught_rows
     from kt_lib.teacher_wishes import drawn_wishes
 
+    if out.suffix not in (".jsonl", ".parquet"):
+        raise ParameterError(f"--out {out.name}: end it in .jsonl or .parquet")
     root = workspace_root()
     state = Settings().state_folder(root)
-    told = taught_rows(
-        open_version(model, state, allow_remote=allow_remote, max_calls=max_calls),
-        drawn_wishes(count, seed, _offered(tools), multi_turn, no_call),
-        cache=state / _CACHE,
-        budget=Budget(max_calls=max_calls, max_tokens=max_tokens or max_calls * _TOKENS_A_CALL),
-        licence=licence,
-        protocol=protocol,
-        seed=seed,
-        held_out=_evaluation_tasks(root),
-        constrained=constrained,
-    )
+    opened = open_version(model, state, allow_remote=allow_remote, max_calls=max_calls)
+    with answers_as_they_come(f"{model} writes") as progress:
+        told = taught_rows(
+            opened,
+            drawn_wishes(count, seed, _offered(tools), multi_turn, no_call),
+            cache=state / _CACHE,
+            budget=Budget(max_calls=max_calls, max_tokens=max_tokens or max_calls * _TOKENS_A_CALL),
+            licence=licence,
+            protocol=protocol,
+            seed=seed,
+            held_out=_evaluation_tasks(root),
+            constrained=constrained,
+            progress=progress,
+        )
     files = _write(told, out)
     if as_json:
         typer.echo(json.dumps(told.report.model_dump(mode="json") | {"files": files}, ensure_ascii=False))

@@ -10,6 +10,7 @@ from kt_lib.generator.fleet import Checkout, Disk, Fleet, Machine, Process, Serv
 from kt_lib.records import ToolCall
 
 NO_OUTPUT = "(no output)"
+OFFLINE = "error: agent is offline"
 Settings = Sequence[tuple[str, str]]
 
 
@@ -24,12 +25,14 @@ def answer(fleet: Fleet, call: ToolCall) -> tuple[Fleet, str]:
         machine = fleet.machine(str(call.arguments.get("agent_id")))
         if machine is None:
             return fleet, f"error: unknown agent '{call.arguments.get('agent_id')}'"
+        if not machine.online:
+            return fleet, f"error: agent '{machine.id}' is offline"
         changed, text = remote(fleet, machine, command)
         return fleet.with_machine(changed).model_copy(update={"clock": fleet.clock + 1}), text
     if call.name == "remote_bash_all":
         texts = []
         for machine in fleet.machines:
-            changed, text = remote(fleet, machine, command)
+            changed, text = remote(fleet, machine, command) if machine.online else (machine, OFFLINE)
             fleet = fleet.with_machine(changed)
             texts.append(f"[{machine.id}] {text}" if "\n" not in text else f"[{machine.id}]\n{text}")
         return fleet, "\n".join(texts)
@@ -38,9 +41,10 @@ def answer(fleet: Fleet, call: ToolCall) -> tuple[Fleet, str]:
 
 def listing(fleet: Fleet) -> str:
     """The agents as list_agents writes them."""
+    status = {True: "online", False: "offline"}
     if fleet.lists_as == "json":
-        return json.dumps([{"id": one.id, "role": one.job, "status": "online"} for one in fleet.machines])
-    return "\n".join(f"{one.id} - {one.job} (online)" for one in fleet.machines)
+        return json.dumps([{"id": one.id, "role": one.job, "status": status[one.online]} for one in fleet.machines])
+    return "\n".join(f"{one.id} - {one.job} ({status[one.online]})" for one in fleet.machines)
 
 
 def remote(fleet: Fleet, machine: Machine, command: str) -> tuple[Machine, str]:

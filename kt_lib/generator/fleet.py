@@ -106,6 +106,8 @@ class Machine(Record):
     """Version of the fleet's application deployed here."""
     settings: tuple[tuple[str, str], ...]
     """The application's settings here."""
+    online: bool = True
+    """Whether the agent can be reached."""
 
     @property
     def memory_percent(self) -> int:
@@ -159,6 +161,11 @@ class Fleet(Record):
     def machine(self, agent_id: str) -> Machine | None:
         """An agent by its id."""
         return next((one for one in self.machines if one.id == agent_id), None)
+
+    @property
+    def online(self) -> tuple[Machine, ...]:
+        """The agents that can be reached."""
+        return tuple(one for one in self.machines if one.online)
 
     def with_machine(self, machine: Machine) -> Fleet:
         """The fleet with one machine changed."""

@@ -16,7 +16,7 @@ BUSY = 1.2
 def loads_all(talk: Talk) -> Finding:
     """The load of every machine."""
     talk.fleetwide("uptime")
-    found = sorted(talk.fleet.machines, key=lambda one: -one.load[0])
+    found = sorted(talk.fleet.online, key=lambda one: -one.load[0])
     talk.at["host"] = found[0].id
     busy = found[0].load[0] >= BUSY
     rows = tuple((one.id, one.load[0], f"{one.load[0]:.2f}") for one in found)
@@ -35,10 +35,11 @@ def as_points(rows: Sequence[tuple[str, float, str]], before: str = "", after: s
 def memory_all(talk: Talk) -> Finding:
     """The memory of every machine."""
     talk.fleetwide("free -m | awk '/Mem/{print $2, $3, $4}'")
-    found = sorted(talk.fleet.machines, key=lambda one: -one.memory_percent)
-    first = found[0]
+    found = sorted(talk.fleet.online, key=lambda one: one.memory - one.memory_used)
+    fullest = max(found, key=lambda one: one.memory_percent)
+    tight = fullest.memory_percent >= TIGHT_MEMORY
+    first = fullest if tight else found[0]
     talk.at["host"] = first.id
-    tight = first.memory_percent >= TIGHT_MEMORY
     return Finding(
         look="memory_all", state="tight" if tight else "fine", good=not tight,
         points=tuple(f"`{one.id}`: {one.memory - one.memory_used} of {one.memory} MB free" for one in found),
@@ -50,7 +51,7 @@ def memory_all(talk: Talk) -> Finding:
 def disks_all(talk: Talk) -> Finding:
     """The root disk of every machine."""
     talk.fleetwide("df -h / | tail -1")
-    found = sorted(talk.fleet.machines, key=lambda one: -one.disks[0].percent)
+    found = sorted(talk.fleet.online, key=lambda one: -one.disks[0].percent)
     first = found[0].disks[0]
     talk.at |= {"host": found[0].id, "mount": "/"}
     tight = first.percent >= TIGHT_DISK
@@ -66,7 +67,8 @@ def where_runs(talk: Talk) -> Finding:
     """Which machines run a process."""
     name = talk.at["process"]
     result = talk.fleetwide(f"pgrep -c {name}")
-    counts = {line.split("] ")[0][1:]: int(line.split("] ")[1]) for line in result.split("\n")}
+    answers = [line[1:].split("] ") for line in result.split("\n")]
+    counts = {host: int(count) for host, count in answers if count.isdigit()}
     running = [host for host, count in counts.items() if count]
     values = {"total": number(len(counts)), "hosts": listed(running) if running else ""}
     if running:
@@ -80,8 +82,8 @@ def where_runs(talk: Talk) -> Finding:
 def failed_all(talk: Talk) -> Finding:
     """The failed services of every machine."""
     talk.fleetwide("systemctl --failed --no-legend")
-    failed = [(one, service) for one in talk.fleet.machines for service in one.services if service.state == "failed"]
-    values = {"total": number(len(talk.fleet.machines)), "count": number(len(failed))}
+    failed = [(one, service) for one in talk.fleet.online for service in one.services if service.state == "failed"]
+    values = {"total": number(len(talk.fleet.online)), "count": number(len(failed))}
     if failed:
         talk.at |= {"host": failed[0][0].id, "service": failed[0][1].name}
     return Finding(
@@ -97,7 +99,7 @@ def errors_all(talk: Talk) -> Finding:
     talk.fleetwide(f"grep -c ERROR /var/log/{app}.log")
     counted = [
         (one.id, float(service.errors), str(service.errors))
-        for one in talk.fleet.machines
+        for one in talk.fleet.online
         for service in one.services
         if service.name == app
     ]
@@ -139,7 +141,7 @@ def setting_all(talk: Talk) -> Finding:
     """One setting on every machine."""
     key = talk.at["key"]
     talk.fleetwide(f"grep {key} /etc/{talk.at['app']}.conf")
-    held = {one.id: dict(one.settings)[key] for one in talk.fleet.machines}
+    held = {one.id: dict(one.settings)[key] for one in talk.fleet.online}
     (common, _), *rest = Counter(held.values()).most_common()
     others = [host for host, value in held.items() if value != common]
     values = {"value": common, "total": number(len(held)), "count": number(len(set(held.values())))}
@@ -157,7 +159,7 @@ def setting_all(talk: Talk) -> Finding:
 def versions_all(talk: Talk) -> Finding:
     """The deployed version on every machine."""
     talk.fleetwide(f"cat /opt/{talk.at['app']}/VERSION")
-    return versions(talk, "versions_all", max((one.version for one in talk.fleet.machines), key=as_numbers))
+    return versions(talk, "versions_all", max((one.version for one in talk.fleet.online), key=as_numbers))
 
 
 def as_numbers(version: str) -> tuple[int, ...]:
@@ -167,7 +169,7 @@ def as_numbers(version: str) -> tuple[int, ...]:
 
 def versions(talk: Talk, look: str, wanted: str) -> Finding:
     """Which machines do not have the wanted version."""
-    machines: Sequence[Machine] = talk.fleet.machines
+    machines: Sequence[Machine] = talk.fleet.online
     behind = [one.id for one in machines if one.version != wanted]
     values = {"version": wanted, "total": number(len(machines))}
     if not behind:
@@ -184,7 +186,7 @@ def versions(talk: Talk, look: str, wanted: str) -> Finding:
 def roles(talk: Talk) -> Finding:
     """The agents there are."""
     talk.act(made("list_agents"))
-    machines = talk.fleet.machines
+    machines = talk.fleet.online
     return Finding(
         look="roles", state="found",
         values={"total": number(len(machines)), "hosts": listed([one.id for one in machines])},

@@ -8,6 +8,7 @@ from kt_lib.generator.wording import listed
 
 TIGHT_DISK, TIGHT_MEMORY = 85, 85
 HOG_CPU, HOG_MEMORY, MANY_ERRORS = 60.0, 40.0, 10
+ASKED_FOR = {"load": "uptime", "disks": "df -h", "memory": "free -m"}
 TOP = "ps -eo pid,user,%cpu,%mem,comm --sort=-%{by} | head -{lines}"
 
 
@@ -69,7 +70,8 @@ def memory(talk: Talk) -> Finding:
 
 def memory_values(one: Machine) -> dict[str, str]:
     """The memory as values."""
-    return {"total": str(one.memory), "used": str(one.memory_used), "free": str(one.memory - one.memory_used)}
+    free = str(one.memory - one.memory_used)
+    return {"total": str(one.memory), "used": str(one.memory_used), "free": free}
 
 
 def load(talk: Talk) -> Finding:
@@ -227,34 +229,44 @@ def kill(talk: Talk) -> Finding:
 
 
 def diagnose(talk: Talk) -> Finding:
-    """The four usual suspects in one message."""
+    """The four usual suspects in one message; the first that is guilty is the finding, the others are named with it."""
     talk.remote(TOP.format(by="cpu", lines=3), "free -m", "df -h", "systemctl --failed --no-legend")
     one = talk.machine
     by_cpu = max(one.processes, key=lambda process: process.cpu)
     fullest = max(one.disks, key=lambda disk: disk.percent)
-    failed = next((service for service in one.services if service.state == "failed"), None)
+    failed = [service.name for service in one.services if service.state == "failed"]
     values = {**disk_values(fullest), "left": str(fullest.free), **memory_values(one)}
     values |= {"process": by_cpu.name, "pid": str(by_cpu.pid), "cpu": f"{by_cpu.cpu}"}
     talk.at["mount"] = fullest.mount
-    state = "none"
-    nexts: tuple[str, ...] = ("load",)
+    guilty: dict[str, tuple[str, tuple[str, ...]]] = {}
     if by_cpu.cpu >= HOG_CPU:
+        guilty["cpu"] = (f"`{by_cpu.name}` is at {by_cpu.cpu}% CPU", next_of(one, by_cpu))
+    if one.memory_percent >= TIGHT_MEMORY:
+        guilty["memory"] = (f"only {values['free']} MB of memory are free", ("top_mem",))
+    if fullest.percent >= TIGHT_DISK:
+        guilty["disk"] = (f"`{fullest.mount}` is at {fullest.percent}%", ("folders",))
+    guilty |= {f"service {name}": (f"`{name}` has failed", ("log",)) for name in failed}
+    first, *others = [*guilty, "none"]
+    state = first.split()[0]
+    if state == "cpu":
         remember(talk, by_cpu)
-        state, nexts = "cpu", next_of(one, by_cpu)
-    elif one.memory_percent >= TIGHT_MEMORY:
-        state, nexts = "memory", ("top_mem",)
-    elif fullest.percent >= TIGHT_DISK:
-        state, nexts = "disk", ("folders",)
     elif failed:
-        talk.at["service"] = failed.name
-        state, nexts = "service", ("log",)
+        talk.at["service"] = failed[0]
+    values["also"] = "".join(f", and {guilty[other][0]}" for other in others if other in guilty)
+    nexts = guilty[first][1] if first in guilty else ("load",)
     return Finding(look="diagnose", state=state, values=values, nexts=nexts, good=state == "none")
+
+
+def offline_host(talk: Talk) -> Finding:
+    """A machine that cannot be reached."""
+    talk.remote(ASKED_FOR[talk.at["wanted"]])
+    return Finding(look="offline_host", state="found", values={}, nexts=("roles", "failed_all"), good=False)
 
 
 def unknown_host(talk: Talk) -> Finding:
     """A machine that is not there: the call says so, and the list says which are."""
     wrong = talk.at["host"]
-    talk.remote({"load": "uptime", "disks": "df -h", "memory": "free -m"}[talk.at["wanted"]])
+    talk.remote(ASKED_FOR[talk.at["wanted"]])
     talk.act(made("list_agents"))
     names = [one.id for one in talk.fleet.machines]
     return Finding(look="unknown_host", state="found", values={"wrong": wrong, "hosts": listed(names)}, good=False)

@@ -9,6 +9,8 @@ from typing import Literal
 from kt_lib.generator.fleet import Checkout, Disk, Fleet, Machine, Process, Service, clock_time, material
 from kt_lib.world.names import make
 
+OFFLINE_SHARE = 0.15
+
 
 def make_fleet(rng: random.Random) -> Fleet:
     """A fleet of three to five machines with a few things wrong, and a checkout."""
@@ -27,6 +29,9 @@ def make_fleet(rng: random.Random) -> Fleet:
     machines: list[Machine] = []
     for name, job in zip(ids, jobs, strict=True):
         machines.append(make_machine(rng, name, job, app, newest, settings, clock))
+    if len(machines) > 3 and rng.random() < OFFLINE_SHARE:
+        at = rng.randrange(len(machines))
+        machines[at] = machines[at].model_copy(update={"online": False})
     return Fleet(
         app=app, machines=tuple(machines), checkout=make_checkout(rng, newest, settings), clock=clock,
         lists_as=rng.choice(("lines", "lines", "json")),

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from kt_lib.generator import targets
 from kt_lib.generator.fleet import Machine
 from kt_lib.generator.making import make_fleet
-from kt_lib.generator.scenarios import ACTIONS, LOOKS, ON_A_MACHINE, SCENARIOS
+from kt_lib.generator.scenarios import ACTIONS, LOOKS, ON_A_MACHINE, SCENARIOS, UNREACHED
 from kt_lib.generator.talk import Finding, Talk, made
 from kt_lib.generator.targets import aim, can_follow, place
 from kt_lib.generator.teaching import lesson_for, taught
 from kt_lib.generator.voices import OFFER_SHARE, follow_up, reply, request, voice
 from kt_lib.generator.wording import number, say, upper, words
 from kt_lib.records import ChatMessage
-from kt_lib.style import CASUAL, EXECUTIVE, LEARNER, ON_CALL, SENIOR
+from kt_lib.style import CASUAL, EXECUTIVE, LEARNER, ON_CALL, SENIOR, sentences
 
 BY_JOB_SHARE, THINK_SHARE, COMPLETE_SHARE, CLOSING_SHARE = 0.25, 0.3, 0.1, 0.4
 PATTERNS: dict[str, tuple[str, ...]] = {
@@ -38,7 +38,7 @@ def opening(talk: Talk, scenario: str, look: str, offer: str | None = None, comp
     """The first request and its answer. `offer` names what to offer; None lets the persona's habit decide."""
     aim(talk, look)
     asked_as = talk.at.get("wanted", look)
-    by_job = look in ON_A_MACHINE and look != "unknown_host" and talk.rng.random() < BY_JOB_SHARE
+    by_job = look in ON_A_MACHINE and look not in UNREACHED and talk.rng.random() < BY_JOB_SHARE
     where = f"on the {talk.at['job']}" if by_job else place(talk, look)
     talk.ask(request(talk, asked_as, scenario, where))
     if look in words("lessons")["thoughts"] and talk.rng.random() < THINK_SHARE:
@@ -83,15 +83,16 @@ def further(talk: Talk, look: str, offered: bool, offer: str | None = None) -> F
 def nearby(talk: Talk, look: str) -> str:
     """The place of a look that follows another: `there` where the machine is plain from what was said."""
     host = talk.at.get("host", "")
-    spoken = talk.turns[-1].content
-    if look in ON_A_MACHINE and host and (f"`{host}`" in spoken or talk.at.get("said") == host):
+    spoken = [one.id for one in talk.fleet.machines if f"`{one.id}`" in talk.turns[-1].content]
+    alone = spoken == [host] or (not spoken and talk.at.get("said") == host)
+    if look in ON_A_MACHINE and host and alone:
         return talk.rng.choice(("there", "there", "on it", "on that one"))
     return place(talk, look)
 
 
 def deeper(talk: Talk, scenario: str) -> str:
     """From a first look to what lies behind it, once or twice."""
-    looks = [look for look in SCENARIOS[scenario] if look != "unknown_host"]
+    looks = [look for look in SCENARIOS[scenario] if look not in UNREACHED]
     found = opening(talk, scenario, talk.rng.choice(looks), offer="")
     for _ in range(talk.rng.choice((1, 1, 2))):
         fitting = [look for look in found.nexts if look not in talk.looked and (look not in ACTIONS or not found.good)]
@@ -106,19 +107,20 @@ def offered_next(talk: Talk, found: Finding, look: str) -> Finding:
     """The next look, offered by the assistant's last answer in half of the cases."""
     aim(talk, look)
     talk.at["said"] = talk.at.get("host", "")
-    offered = can_follow(talk, look) and talk.rng.random() < 0.5
-    if offered:
-        offer_now(talk, look)
+    offered = can_follow(talk, look) and talk.rng.random() < 0.5 and offer_now(talk, look)
     return further(talk, look, offered, offer="")
 
 
-def offer_now(talk: Talk, look: str) -> None:
-    """Puts an offer at the end of the last answer."""
+def offer_now(talk: Talk, look: str) -> bool:
+    """Puts an offer at the end of the last answer, where there is room for one; says whether it did."""
+    if talk.persona == EXECUTIVE and len(sentences(talk.turns[-1].content)) > 2:
+        return False
     asked = say(targets.offer_of(look), talk.rng, talk.at)
     ending = say(voice(talk.persona)["answer"]["offer"], talk.rng, {"offer": asked, "Offer": upper(asked)})
     last = talk.turns[-1]
     joint = "\n" if "\n" in last.content else " "
     talk.turns[-1] = last.model_copy(update={"content": f"{last.content}{joint}{ending}"})
+    return True
 
 
 def refinement(talk: Talk, scenario: str) -> str:
@@ -184,7 +186,7 @@ def others_of(talk: Talk, found: Finding) -> list[str]:
     needs = found.look in ("status", "log", "errors")
     return [
         one.id
-        for one in talk.fleet.machines
+        for one in talk.fleet.online
         if one.id != talk.at["host"] and (not needs or one.service(service)) and one.id not in talk.at.get("seen", "")
     ]
 
@@ -216,10 +218,10 @@ def troubleshooting(talk: Talk, scenario: str) -> str:
     """A symptom, its cause, what helps against it, and whether it helped."""
     trouble = talk.rng.choice(sorted(_TROUBLES))
     wanted, (first, *steps) = _TROUBLES[trouble]
-    fitting = [one for one in talk.fleet.machines if wanted(one)]
+    fitting = [one for one in talk.fleet.online if wanted(one)]
     while not fitting:
         talk.fleet = make_fleet(talk.rng)
-        fitting = [one for one in talk.fleet.machines if wanted(one)]
+        fitting = [one for one in talk.fleet.online if wanted(one)]
     talk.at = {"app": talk.fleet.app, "host": talk.rng.choice(fitting).id}
     if trouble == "service":
         talk.at["service"] = next(one.name for one in talk.machine.services if targets.curable(one))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from kt_lib.generator.fleet import Machine, Service, material
 from kt_lib.generator.looks_machine import HOG_CPU, HOG_MEMORY, TIGHT_DISK, TIGHT_MEMORY, held_by_journal
-from kt_lib.generator.scenarios import EVERYWHERE, HERE, LOCAL, LOOKS, OF_A_SERVICE, ON_A_MACHINE
+from kt_lib.generator.scenarios import EVERYWHERE, HERE, LOCAL, LOOKS, OF_A_SERVICE, ON_A_MACHINE, UNREACHED
 from kt_lib.generator.talk import Talk
 from kt_lib.generator.wording import words
 from kt_lib.world.names import make
@@ -65,9 +65,12 @@ def aim(talk: Talk, look: str) -> None:
     rng, at = talk.rng, talk.at
     if look in ON_A_MACHINE or look == "compare":
         if "host" not in at:
-            at["host"] = chosen(talk, talk.fleet.machines, FAULTS.get(look)).id
-        if look == "unknown_host":
+            at["host"] = chosen(talk, talk.fleet.online, FAULTS.get(look)).id
+        if look in UNREACHED:
             at["wanted"] = rng.choice(("load", "disks", "memory"))
+        if look == "offline_host":
+            talk.fleet = talk.fleet.with_machine(talk.machine.model_copy(update={"online": False}))
+        if look == "unknown_host":
             while talk.fleet.machine(at["host"]):
                 at["host"] = make("host", rng, False)
             return
@@ -83,7 +86,7 @@ def aim(talk: Talk, look: str) -> None:
     if look == "setting_all" and "key" not in at:
         at["key"] = rng.choice(talk.fleet.machines[0].settings)[0]
     if look == "compare":
-        at["other"] = rng.choice([one.id for one in talk.fleet.machines if one.id != at["host"]])
+        at["other"] = rng.choice([one.id for one in talk.fleet.online if one.id != at["host"]])
 
 
 def aim_at_service(talk: Talk, look: str) -> None:

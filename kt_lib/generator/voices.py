@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kt_lib.generator.scenarios import ACTIONS
+from kt_lib.generator.scenarios import ACTIONS, FLEET, NO_NOUN
 from kt_lib.generator.talk import Finding, Talk
 from kt_lib.generator.wording import say, upper, words
 from kt_lib.records import Record
@@ -73,7 +73,7 @@ def forms(look: str, rng: random.Random, values: Mapping[str, str]) -> dict[str,
 def request(talk: Talk, look: str, scenario: str, where: str) -> str:
     """The words with which a conversation begins: the request, mostly with a reason or something about the user."""
     rng, user = talk.rng, voice(talk.persona)["user"]
-    kinds = ["do", "ask"] if look in ACTIONS else ["do", "ask", "noun"]
+    kinds = ["do", "ask"] if look in ACTIONS or look in NO_NOUN else ["do", "ask", "noun"]
     said = say(user[rng.choice(kinds)], rng, forms(look, rng, talk.at | {"where": where}))
     why = say(words("voices")["reasons"][scenario], rng)
     if talk.persona in (SENIOR, LEARNER, EXECUTIVE):
@@ -122,6 +122,9 @@ def reply(talk: Talk, found: Finding, offer: str = "") -> Reply:
         "why": say(look["why"], rng, values),
         "tip": say(look["tip"], rng, values),
     }
+    missed = [one.id for one in talk.fleet.machines if not one.online]
+    if missed and found.look in (*FLEET, "version_gap") and found.look != "compare":
+        parts["found"] = parts["means"] = f"{parts['found']}; `{missed[0]}` is offline"
     wording = voice(talk.persona)["answer"]
     opener = say(wording["open"][mood], rng)
     if offer:
@@ -131,6 +134,9 @@ def reply(talk: Talk, found: Finding, offer: str = "") -> Reply:
         ending = ""
     terse = under_pressure(talk.asked, talk.persona)
     text = _BY_PERSONA[talk.persona](rng, found, parts, opener, wording, terse)
+    new = parts["means"] not in text and found.look not in ACTIONS and not missed
+    if talk.persona == EXECUTIVE and new and not ending and rng.random() < 0.4:
+        text += f" {sentence(parts['means'])}"
     taught = (parts["why"], parts["tip"]) if talk.persona == LEARNER else ()
     if talk.persona == CASUAL and "\n" not in text and rng.random() < EMOJI_SHARE:
         text += f" {rng.choice(wording['emoji'][mood])}"
@@ -156,11 +162,15 @@ def statement(rng: random.Random, parts: dict[str, str], opener: str, terse: boo
     For a user who is terse or under pressure the first sentence is short.
     """
     said = sentence(parts["found"])
-    shared = set(_CODE.findall(parts["brief"])) & set(_CODE.findall(parts["found"]))
-    if not shared and rng.random() < 0.5:
+    if not says_the_same(parts) and rng.random() < 0.5:
         said = f"{sentence(parts['brief'])} {said}"
     long = terse and len(words_in(sentences(said)[0])) > FIRST_SENTENCE
     return f"{opener} {said}" if opener and (long or rng.random() < 0.5) else said
+
+
+def says_the_same(parts: dict[str, str]) -> bool:
+    """Whether the summary and the sentence with the figures name the same thing, so that one of them is enough."""
+    return bool(set(_CODE.findall(parts["brief"])) & set(_CODE.findall(parts["found"])))
 
 
 def casual(rng: random.Random, found: Finding, parts: dict[str, str], opener: str, wording: Any, terse: bool) -> str:
@@ -192,6 +202,9 @@ def learner(rng: random.Random, found: Finding, parts: dict[str, str], opener: s
 def executive(rng: random.Random, found: Finding, parts: dict[str, str], opener: str, wording: Any, terse: bool) -> str:
     """The result, then what follows from it."""
     enough = found.look in MEANING_ENOUGH and rng.random() < 0.7
+    long = terse and len(words_in(sentences(parts["found"])[0])) > FIRST_SENTENCE
+    if not enough and not long and says_the_same(parts):
+        return f"TL;DR: {parts['found']}."
     return f"TL;DR: {parts['brief']}. {sentence(parts['means'] if enough else parts['found'])}"
 
 

@@ -77,6 +77,19 @@ def exchanges(chat: Conversation, leaf: str | None = None) -> list[Exchange]:
     ]
 
 
+def best_leaf(chat: Conversation) -> str | None:
+    """The end of the open branch, or of the one beside it that was rated good where the open one was rated bad.
+
+    Where the source does not say which branch is open, it is that of the last message.
+    """
+    by_id = {message.id: message for message in chat.messages}
+    at = by_id.get(chat.active_leaf or "") or next(reversed(chat.messages), None)
+    if at is None or at.rating is None or at.rating.value >= 0:
+        return at.id if at else None
+    beside = (one for one in chat.messages if one.parent_id == at.parent_id and one.rating and one.rating.value > 0)
+    return next((one.id for one in beside), at.id)
+
+
 def opinion(answer: TurnAnswer) -> Opinion:
     """What people say of an answer: a bad rating over a good one, a rating over what the user said next.
 

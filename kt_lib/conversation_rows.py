@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from kt_lib.branches import RATED_AS_A_WHOLE, Exchange, as_seen, asked_of, exchanges, fault_of, opinion, tools_of
+from kt_lib.branches import (
+    RATED_AS_A_WHOLE,
+    Exchange,
+    as_seen,
+    asked_of,
+    best_leaf,
+    exchanges,
+    fault_of,
+    opinion,
+    tools_of,
+)
 from kt_lib.records import Conversation, Protocol, Record, SftRow, ToolSpec
 from kt_lib.tools_seen import BASH, Offers, calls_made
 
@@ -47,23 +57,13 @@ def _good_beginning(
     chat: Conversation, tools: Sequence[ToolSpec], protocol: Protocol
 ) -> tuple[list[Exchange], str | None]:
     """The exchanges before the first one of which nothing may be learned, and what is wrong with that one."""
-    found = exchanges(chat, _leaf(chat))
+    found = exchanges(chat, best_leaf(chat))
     if found and chat.source.format in RATED_AS_A_WHOLE and (last := found[-1].answer) and opinion(last).value < 0:
         return [], "the whole talk was rated bad"
     for number, exchange in enumerate(found):
         if why := fault_of(exchange, tools, protocol, last=number == len(found) - 1):
             return found[:number], why
     return found, None
-
-
-def _leaf(chat: Conversation) -> str | None:
-    """The end of the open branch, or of the one beside it that was rated good where the open one was rated bad."""
-    by_id = {message.id: message for message in chat.messages}
-    at = by_id.get(chat.active_leaf or "")
-    if at is None or at.rating is None or at.rating.value >= 0:
-        return chat.active_leaf
-    beside = (one for one in chat.messages if one.parent_id == at.parent_id and one.rating and one.rating.value > 0)
-    return next((one.id for one in beside), chat.active_leaf)
 
 
 def _row(

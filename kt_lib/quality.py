@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
-from kt_lib.branches import RATED_AS_A_WHOLE, Exchange, as_seen, exchanges, opinion, unanswered
+from kt_lib.branches import RATED_AS_A_WHOLE, Exchange, as_seen, best_leaf, exchanges, opinion, unanswered
 from kt_lib.calls.judging import goes_in_circles
 from kt_lib.calls.schemas import schema_fault
 from kt_lib.quality_signs import (
@@ -56,9 +56,9 @@ class Looked(NamedTuple):
     """What the factors look at."""
 
     chat: Conversation
-    """The conversation; its open branch is judged."""
+    """The conversation."""
     exchanges: list[Exchange]
-    """Its exchanges."""
+    """The exchanges of the branch that is judged."""
     answers: list[tuple[ChatMessage, ...]]
     """What came of each exchange that was answered, as a model sees it."""
     asked: list[str]
@@ -68,9 +68,12 @@ class Looked(NamedTuple):
 Judge = Callable[[Looked], tuple[float, str] | None]
 
 
-def quality(chat: Conversation, without: Collection[str] = ()) -> Quality:
-    """The quality of a conversation's open branch; `without` names factors that are left out of it."""
-    found = exchanges(chat)
+def quality(chat: Conversation, leaf: str | None = None, without: Collection[str] = ()) -> Quality:
+    """The quality of the branch that ends with `leaf`, else of the one that would be learned (`best_leaf`).
+
+    `without` names factors that are left out of it.
+    """
+    found = exchanges(chat, leaf or best_leaf(chat))
     answered = [one for one in found if one.answer]
     looked = Looked(
         chat=chat,

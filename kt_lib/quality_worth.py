@@ -58,7 +58,9 @@ class Worth(Record):
 
 def worth(chats: Iterable[Conversation], *, seed: int = 1) -> Worth:
     """Scores every rated answer, up to it and without people's word in the score, and holds that against the rating."""
-    judged = [(chat.id, good, quality(branch, without=(BY_PEOPLE,))) for chat in chats for branch, good in _rated(chat)]
+    judged = [
+        (chat.id, good, quality(chat, leaf, without=(BY_PEOPLE,))) for chat in chats for leaf, good in _rated(chat)
+    ]
     scores = [(name, good, found.score) for name, good, found in judged]
     by_factor = {
         factor: [(name, good, one.value) for name, good, found in judged for one in found.reasons if one.name == factor]
@@ -72,10 +74,11 @@ def worth(chats: Iterable[Conversation], *, seed: int = 1) -> Worth:
     )
 
 
-def _rated(chat: Conversation) -> Iterator[tuple[Conversation, bool]]:
+def _rated(chat: Conversation) -> Iterator[tuple[str, bool]]:
+    """The rated answers, and whether each was found good."""
     for message in chat.messages:
         if message.role == "assistant" and message.rating and message.rating.value:
-            yield chat.model_copy(update={"active_leaf": message.id}), message.rating.value > 0
+            yield message.id, message.rating.value > 0
 
 
 def separation(name: str, scored: Sequence[tuple[str, bool, float]], *, seed: int, within: bool = False) -> Separation:

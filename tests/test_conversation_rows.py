@@ -166,6 +166,13 @@ def test_where_the_open_answer_was_rated_bad_the_good_one_beside_it_is_learned()
     assert found.rows[0].basis.startswith("rated good; ")
 
 
+def test_where_the_source_names_no_open_branch_the_last_message_ends_it() -> None:
+    talk = chain(("user", "Hi"), ("assistant", "Hello!"))
+    for leaf in (None, "gone"):
+        assert said(rows_of(conversation(*talk, leaf=leaf))) == [("user", "Hi"), ("assistant", "Hello!")]
+    assert rows_of(conversation(*talk).model_copy(update={"messages": ()})).left_out == {"nobody asks anything": 1}
+
+
 def test_a_talk_rated_bad_as_a_whole_gives_no_row() -> None:
     talk = chain(("user", "Hi"), ("assistant", "Hello!"), ("user", "Bye"), ("assistant", "Bye!"), rating=-1)
     found = rows_of(conversation(*talk, format="star.dialogue"))

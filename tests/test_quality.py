@@ -121,6 +121,14 @@ def test_ends_without_a_full_stop_and_repeated_small_talk_further_on_are_no_faul
     assert (reason(talk, "ends_whole").value, reason(talk, "nothing_repeated").value) == (1.0, 1.0)
 
 
+def test_the_branch_that_would_be_learned_is_judged_unless_another_is_named() -> None:
+    asked = message("user", "u", None, "How full is web01?")
+    good, bad = message("assistant", "good", "u", "81%.", rating=1), message("assistant", "bad", "u", "Hm.", rating=-1)
+    chat = conversation(asked, good, bad)
+    assert reason(chat, "said_by_people").value == 1.0
+    assert quality(chat, "bad").score < quality(chat).score == quality(chat, "good").score
+
+
 def test_what_is_not_good_enough_is_counted_by_what_weighs_most_against_it() -> None:
     bad = a_chat(("user", "Hi"), ("assistant", "I'm unable to help."), rating=-1)
     kept, left_out = good_enough([GOOD, bad], 0.7)

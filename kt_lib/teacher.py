@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kt_lib.cached_asking import Budget, CachedAsking, Spent
+from kt_lib.calls.schemas import in_schema_order
 from kt_lib.models.interface import Model, Progress
 from kt_lib.personas import persona
 from kt_lib.prompts import agent_request
@@ -19,6 +20,8 @@ from kt_lib.records import (
     Request,
     SftRow,
     Task,
+    ToolCall,
+    ToolSpec,
     content_id,
 )
 from kt_lib.taught_conversations import Refusal, Shape, read_conversation, refusal
@@ -180,8 +183,9 @@ def _row(wish: Wish, messages: Sequence[ChatMessage], model: str, licence: str |
     assert user is not None
     name = content_id("taught", [message.model_dump(mode="json") for message in messages])
     system = ChatMessage(role="system", content=user.words)
+    turns = [one.model_copy(update={"tool_calls": _in_order(one.tool_calls, wish.tools)}) for one in messages]
     check = Check(rule="never", evidence="none")
-    put = agent_request(Task(id=name, messages=(system, *messages), tools=wish.tools, check=check), protocol)
+    put = agent_request(Task(id=name, messages=(system, *turns), tools=wish.tools, check=check), protocol)
     return SftRow(
         messages=put.messages,
         tools=put.tools,
@@ -192,6 +196,10 @@ def _row(wish: Wish, messages: Sequence[ChatMessage], model: str, licence: str |
         source="teacher",
         licence=licence,
     )
+
+
+def _in_order(calls: Sequence[ToolCall], tools: Sequence[ToolSpec]) -> tuple[ToolCall, ...]:
+    return tuple(in_schema_order(call, tools) for call in calls)
 
 
 def _kind(messages: Sequence[ChatMessage]) -> str:

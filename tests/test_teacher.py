@@ -122,6 +122,12 @@ def test_a_good_conversation_becomes_a_row_as_the_agent_is_asked(tmp_path: Path)
     assert [(one.name, one.arguments["agent_id"]) for one in read.calls] == [("remote_bash", "amber01")]
 
 
+def test_arguments_are_learned_in_the_order_of_the_schema_whatever_the_teachers_was(tmp_path: Path) -> None:
+    swapped = in_place(1, call("remote_bash", command="df -h /", agent_id="amber01"))
+    row = taught(Teacher(lambda *_: swapped), [wish()], tmp_path).rows[0]
+    assert row.messages[2].content == '{"tool": "remote_bash", "params": {"agent_id": "amber01", "command": "df -h /"}}'
+
+
 def test_with_native_calls_the_row_keeps_calls_and_tools(tmp_path: Path) -> None:
     row = taught(Teacher(good), [wish()], tmp_path, protocol="native").rows[0]
     assert row.tools == wish().tools

@@ -20,7 +20,7 @@ from kt_lib.quality_signs import (
     literals,
     noise,
     refusal,
-    same_script,
+    same_language,
     words_of,
 )
 from kt_lib.records import ChatMessage, Conversation, Record, canonical_json
@@ -238,11 +238,11 @@ def length_sane(looked: Looked) -> tuple[float, str] | None:
     return (sane / len(lengths), f"{min(lengths)} to {max(lengths)} words an answer") if lengths else None
 
 
-def same_writing(looked: Looked) -> tuple[float, str] | None:
-    """Whether question and answer are written in one script (Latin, Cyrillic, Han, ...)."""
+def language_kept(looked: Looked) -> tuple[float, str] | None:
+    """Whether questions are answered in their script and language, as far as these can be told."""
     pairs = [(asked, text) for asked, text in zip(looked.asked, _texts(looked), strict=True) if text]
-    alike = [one for one in (same_script(asked, text) for asked, text in pairs) if one is not None]
-    return (sum(alike) / len(alike), f"{sum(alike)} of {len(alike)} in the user's script") if alike else None
+    alike = [one for one in (same_language(asked, text) for asked, text in pairs) if one is not None]
+    return (sum(alike) / len(alike), f"{sum(alike)} of {len(alike)} in the user's language") if alike else None
 
 
 def _texts(looked: Looked) -> list[str]:
@@ -267,6 +267,6 @@ FACTORS: dict[str, tuple[float, Judge]] = {
     "ends_whole": (1.0, ends_whole),
     "plainly_spoken": (0.5, plainly_spoken),
     "length_sane": (0.5, length_sane),
-    "same_writing": (0.5, same_writing),
+    "language_kept": (0.5, language_kept),
 }
 """Every factor with its weight: a person's word counts most, then what can be checked, then how it reads."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from functools import cache
+from importlib.resources import files
+
+import yaml
 
 from kt_lib.calls.judging import REFUSES
 from kt_lib.style import matches, without_code
@@ -17,6 +21,9 @@ _DANGLING = re.compile(r"(?:,|\b(?:the|a|an|and|or|of|your|my|our|because|which|
 
 _SHORT = 3
 """Characters up to which a value counts as a whole word only: a 5 does not stand in 15."""
+
+_FEW_LETTERS, _FEW_WORDS = 8, 3
+"""Letters and small words below which nothing is said of a script and a language."""
 
 
 def words_of(text: str) -> list[str]:
@@ -67,15 +74,36 @@ def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def same_script(one: str, other: str) -> bool | None:
-    """Whether two texts are mostly of one script; None where one has too few letters to tell."""
+def same_language(one: str, other: str) -> bool | None:
+    """Whether two texts are of one script and, as far as their small words tell, one language; None where neither can.
+
+    Told apart by small words are English, German, French, Spanish, Italian, Portuguese and Dutch.
+    """
     first, second = _script(one), _script(other)
-    return None if first is None or second is None else first == second
+    if first is None or second is None:
+        return None
+    spoken, answered = _language(one), _language(other)
+    return first == second and (spoken is None or answered is None or spoken == answered)
 
 
 def _script(text: str) -> str | None:
     letters = [character for character in without_code(text) if character.isalpha()][:2000]
-    if len(letters) < 8:
+    if len(letters) < _FEW_LETTERS:
         return None
     names = Counter(unicodedata.name(character, "?").split()[0] for character in letters)
     return names.most_common(1)[0][0]
+
+
+def _language(text: str) -> str | None:
+    """The language whose small words a text holds, where they are several and clearly more than any other's."""
+    held = words_of(without_code(text).casefold())
+    found = Counter({name: sum(word in known for word in held) for name, known in _small_words().items()})
+    (best, count), (_, next_count) = found.most_common(2)
+    return best if count >= _FEW_WORDS and count >= 2 * next_count else None
+
+
+@cache
+def _small_words() -> dict[str, frozenset[str]]:
+    text = (files("kt_lib") / "quality_signs.yaml").read_text(encoding="utf-8")
+    listed: dict[str, str] = yaml.load(text, Loader=yaml.BaseLoader)
+    return {name: frozenset(words.split()) for name, words in listed.items()}

@@ -88,7 +88,7 @@ def test_peoples_word_can_be_held_out() -> None:
         ("ends_whole", [("user", "Hi"), ("assistant", "You should look at the")], 0, "middle of a sentence"),
         ("plainly_spoken", [("user", "Hi"), ("assistant", "As an AI I like it.")], 0, "nobody says"),
         ("length_sane", [("user", "Hi"), ("assistant", "word " * 900)], 0, "900 words"),
-        ("same_writing", [("user", "Сколько места на диске?"), ("assistant", LONG)], 0, "0 of 1"),
+        ("language_kept", [("user", "Сколько места на диске?"), ("assistant", LONG)], 0, "0 of 1"),
         (
             "said_by_people",
             [("user", "a?"), ("assistant", "b."), ("user", "That's wrong."), ("assistant", "c.")],
@@ -101,6 +101,21 @@ def test_each_fault_is_seen_by_its_factor_and_told(factor: str, said: list[Any],
     found = reason(a_chat(*said), factor)
     assert found.value == value
     assert why in found.why
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "value"),
+    [
+        ("How do I see what is in this folder?", "Mit dem Befehl `ls`, und die Größe ist auch zu sehen.", 0),
+        ("Wie sehe ich, was in dem Ordner ist?", "Mit dem Befehl `ls`, und die Größe ist auch zu sehen.", 1),
+        ("Translate: the dog is on the table and it sleeps", "Der Hund schläft.", 1),
+        ("磁盘还剩多少空间请告诉我谢谢", "The disk is full and you have to delete the logs.", 0),
+    ],
+)
+def test_an_answer_is_in_the_language_of_the_question_as_far_as_it_can_be_told(
+    asked: str, answered: str, value: float
+) -> None:
+    assert reason(a_chat(("user", asked), ("assistant", answered)), "language_kept").value == value
 
 
 def test_what_does_not_apply_is_not_counted() -> None:

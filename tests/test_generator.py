@@ -291,3 +291,16 @@ def test_an_answer_that_is_too_long_for_an_executive_is_refused_rather_than_cut(
 def test_thoughts_before_actions_are_no_answers() -> None:
     row = trajectory("Thought: I need the file.\nAction: read_file")
     assert with_personality(row, "casual developer", 1).messages == row.messages
+
+
+@pytest.mark.parametrize(
+    ("stiff", "plain"),
+    [
+        ("Sorry, the port is 8080.", "The port is 8080."),
+        ("I'm so sorry for the wait, but the port is 8080.", "The port is 8080."),
+        ("We apologize for the delay. The port is 8080.", "The port is 8080."),
+        ("I am sorry, I don't know the port.", "I am sorry, I don't know the port."),
+    ],
+)
+def test_a_needless_apology_goes_and_what_it_came_with_stays(stiff: str, plain: str) -> None:
+    assert plain in with_personality(trajectory(stiff), "senior engineer", 1).messages[-1].content

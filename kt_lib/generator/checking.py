@@ -13,6 +13,7 @@ from kt_lib.records import ChatMessage, Completion, Protocol, SftRow, ToolSpec
 from kt_lib.style import broken_rules
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
+_SERVICE = re.compile(r"(?:systemctl [a-z-]+|journalctl -u) ([a-z][\w.@-]+)")
 _CODE = re.compile(r"`([^`\n]+)`")
 
 
@@ -47,7 +48,7 @@ def faults(
     found = [fault for call in reading.calls if (fault := schema_fault(call, tools))]
     answers = [str(call.arguments["result"]) for call in reading.calls if call.name == "complete"]
     answers += [turn.content] if turn.content and (protocol == "native" or not reading.calls) else []
-    terms = [one.id for one in talk.fleet.machines] + [talk.fleet.app]
+    terms = [*(one.id for one in talk.fleet.machines), talk.fleet.app, *_SERVICE.findall("\n".join(before))]
     for answer in answers:
         found += [f"{broken.rule}: {broken.detail}" for broken in broken_rules(answer, talk.persona, asked, terms)]
         found += [f"unfounded: {each}" for each in unfounded(answer, talk.taught, "\n".join(before))]

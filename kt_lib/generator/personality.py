@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from kt_lib.calls.begun import begun_call
 from kt_lib.calls.rules import one_name
 from kt_lib.errors import SetupError
-from kt_lib.generator.wording import say, words
+from kt_lib.generator.wording import say, upper, words
 from kt_lib.records import ChatMessage, SftRow
 from kt_lib.style import (
     CASUAL,
@@ -32,6 +32,12 @@ OPEN_SHARE, OFFER_SHARE, EMOJI_SHARE = 0.7, 0.6, 0.3
 _CODE = re.compile(r"(```.*?```|`[^`\n]+`|https?://\S+|\]\([^)]*\))", re.DOTALL)
 _PIECES = re.compile(r"((?<=[.!?])[ \t]+(?=\S)|\n+)")
 _ACTING = re.compile(r"\A\s*(?:Thoughts?|Action|Act|Observation)\s*:", re.IGNORECASE)
+_SORRY = re.compile(
+    r"\A(?:(?:I am|I'm|We are|We're)\s+)?(?:(?:so|very|really|terribly)\s+)?"
+    r"(?:sorry|(?:I|we)\s+(?:do\s+)?apologi[sz]e|(?:my |our )?apologies)"
+    r"(?:\s+(?:about|for)\s+[^,.!?]*)?(?:\s*,\s*but|\s*,|\s+but|\s+-)?\s*[.!]*\s*",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"[\w./@:-]{3,}")
 
 
@@ -109,7 +115,7 @@ def voiced(text: str, persona: str, asked: str, terms: Sequence[str], rng: rando
     weighty = reports or len(words_in(body)) > SMALL_TALK
     first = sentences(body)[0] if sentences(body) else ""
     opened = len(words_in(first)) <= OPENING and not carries_facts(first)
-    opening = weighty and not opened and rng.random() < OPEN_SHARE
+    opening = weighty and not opened and not matches("apology", body) and rng.random() < OPEN_SHARE
     offer = weighty and rng.random() < OFFER_SHARE and not text.rstrip().endswith("?")
     broken: tuple[object, ...] = ()
     for opens, offers in ((opening, offer), (True, offer), (opening, False), (True, False), (False, False)):
@@ -126,6 +132,7 @@ def around(body: str, persona: str, opens: bool, offers: bool, rng: random.Rando
     """The answer with what its persona puts around it."""
     held = words("personality")[persona]
     joint = "\n" if "\n" in body else " "
+    body = f"{body}." if body[-1:].isalnum() else body
     if persona == EXECUTIVE and (len(words_in(body)) > SMALL_TALK or opens):
         body = body if body.startswith("TL;DR:") else f"TL;DR: {body}"
     elif opens and (opener := say(held["open"], rng)):
@@ -138,18 +145,18 @@ def around(body: str, persona: str, opens: bool, offers: bool, rng: random.Rando
 
 
 def without_manners(text: str, persona: str, asked: str) -> str:
-    """The answer without sentences that break a rule and say nothing; marks and emoji as the persona has them."""
+    """The answer without empty sentences and needless apologies, with marks and emoji as the persona has them."""
     parts = _PIECES.split(text.strip())
     apologies = 0
     kept: list[str] = []
-    for at in range(0, len(parts), 2):
-        piece, end = parts[at], parts[at + 1] if at + 1 < len(parts) else ""
-        apologies += bool(matches("apology", piece))
+    for piece, end in zip(parts[::2], [*parts[1::2], ""], strict=True):
+        if matches("apology", piece):
+            apologies += 1
+            if apologies > 1 or not failed(text, asked):
+                piece = upper(_SORRY.sub("", piece, count=1))
         empty = matches("robotic", piece) or matches("caveat_heavy", piece)
-        needless = matches("apology", piece) and (apologies > 1 or not failed(text, asked))
-        if (empty or needless) and not carries_facts(piece):
-            continue
-        kept += [piece, end]
+        if piece.strip() and (not empty or carries_facts(piece)):
+            kept += [piece, end]
     said = "".join(kept).strip() or text.strip()
     if persona != CASUAL:
         said = EMOJI.sub("", said).strip()

@@ -12,8 +12,8 @@ from kt_lib.mixing import FunnelStep
 from kt_lib.permissions import enforce
 from kt_lib.records import SftRow, Task
 
-ON_PURPOSE = frozenset({"other_format"})
-"""Kinds of rows that say again what another one says, under another prompt: they are no copies of it."""
+ON_PURPOSE = frozenset({"other_format", "chat_replay"})
+"""Kinds of rows that say again what another one says, in chat or under another prompt: they are no copies of it."""
 
 
 class Prepared(NamedTuple):

@@ -119,8 +119,13 @@ def engine(recipe: SftRecipe | DpoRecipe, there: Ground | None = None) -> Engine
         precision=precision,
         compute=compute,
         threads=threads,
-        reason=f"{who} on {where} in {compute}{kept}: {_why(there, by_unsloth)}",
+        reason=f"{who} on {where} in {compute}{kept}: {_why(there, by_unsloth)}{_unpacked(recipe, by_unsloth)}",
     )
+
+
+def _unpacked(recipe: SftRecipe | DpoRecipe, by_unsloth: bool) -> str:
+    packing = isinstance(recipe, SftRecipe) and recipe.packing
+    return "; rows of like length go together instead of being packed" if packing and by_unsloth else ""
 
 
 def _compute(there: Ground, by_unsloth: bool) -> Number:
@@ -163,8 +168,8 @@ def options(way: Engine, recipe: SftRecipe | DpoRecipe) -> dict[str, Any]:
     }
     if way.name == "unsloth" and isinstance(recipe, SftRecipe):
         # Unsloth prepares rows by code of its own: it would read our tools as letters, pack rows so that attention
-        # crosses from one to the next, and cut what is long. Rows in tokens pass it by, and lie end to end instead.
-        told |= {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False, "padding_free": recipe.packing}
+        # crosses from one to the next, and cut what is long. Rows in tokens pass it by.
+        told |= {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False, "padding_free": False}
         # It computes the loss in TRL's place, which is where TRL counts tokens.
         told["include_num_input_tokens_seen"] = "non_padding"
     return told

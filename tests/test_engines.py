@@ -79,10 +79,10 @@ def test_four_bits_without_bitsandbytes_are_refused_with_both_remedies() -> None
 def test_rows_pass_by_what_unsloth_would_do_to_them() -> None:
     by_unsloth = engine(QUICK, H100)
     packed = QUICK.model_copy(update={"packing": True, "max_length": 512})
-    assert options(by_unsloth, packed)["dataset_kwargs"] == {"skip_prepare_dataset": True}
-    assert options(by_unsloth, packed)["padding_free"]
-    assert not options(by_unsloth, packed)["packing"]
-    assert not options(by_unsloth, QUICK)["padding_free"]
+    told = options(by_unsloth, packed)
+    assert told["dataset_kwargs"] == {"skip_prepare_dataset": True}
+    assert (told["packing"], told["padding_free"]) == (False, False)
+    assert "go together instead of being packed" in engine(packed, H100).reason
     prefer = DpoRecipe(num_train_epochs=1, learning_rate=1e-4, beta=0.1, seed=1)
     assert "dataset_kwargs" not in options(by_unsloth, prefer)
 

@@ -32,7 +32,8 @@ TRAINED = """
 import json, pickle, sys
 from pathlib import Path
 
-by, base, out, rows, pairs, sft, dpo = pickle.loads(Path(sys.argv[1]).read_bytes())
+by, base, out, rows, pairs, sft, dpo, before = pickle.loads(Path(sys.argv[1]).read_bytes())
+exec(before)
 if by != "unsloth":
     import transformers  # Unsloth is left out of a process that it did not come into first
 from kt_lib.engines import engine
@@ -41,17 +42,22 @@ from kt_lib.training import train_dpo, train_sft
 way = engine(sft)
 first = train_sft(base, rows, out / "sft", sft)
 second = train_dpo(base, out / "sft", pairs, out / "dpo", dpo)
+import trl
+
 print(json.dumps({"name": way.name, "device": way.device, "precision": way.precision,
+                  "trainers": [trl.SFTTrainer.__name__, trl.DPOTrainer.__name__],
                   "sft": [loss for _, loss in first.losses], "dpo": [loss for _, loss in second.losses],
                   "tokens": first.tokens}))
 """
 
 
-def trained(by: str, base: Path, out: Path, sft: SftRecipe, dpo: DpoRecipe, **environment: str) -> dict:
-    """SFT and then DPO by one engine in a process of its own."""
+def trained(
+    by: str, base: Path, out: Path, sft: SftRecipe, dpo: DpoRecipe, before: str = "", **environment: str
+) -> dict:
+    """SFT and then DPO by one engine in a process of its own, where `before` is run first."""
     out.mkdir()
     rows = [sft_row(task(at)) for at in range(32)]
-    (out / "told").write_bytes(pickle.dumps((by, base, out, rows, pairs(16), sft, dpo)))
+    (out / "told").write_bytes(pickle.dumps((by, base, out, rows, pairs(16), sft, dpo, before)))
     done = subprocess.run(
         [sys.executable, "-c", TRAINED, out / "told"],
         capture_output=True, text=True, timeout=900, env=os.environ | environment,
@@ -116,6 +122,70 @@ def test_unsloth_on_the_cpu_learns_the_same_as_trl_and_peft(four_bits: bool, tmp
     assert one["dpo"] == pytest.approx(other["dpo"], rel=1e-2)
     assert one["sft"][-1] < one["sft"][0]
     assert not answers_alike(base, tmp_path / "unsloth" / "dpo")
+
+
+@needs_unsloth
+@pytest.mark.skipif(bool(THERE.gpu), reason="with a GPU the test above says more")
+def test_the_trainers_that_unsloth_writes_for_a_gpu_do_with_our_rows_what_trl_does(tmp_path: Path) -> None:
+    """All of Unsloth's way but its kernels: they need the GPU, and a plain model by PEFT stands in their place."""
+    base = make_base(tmp_path / "base", hidden=64, layers=2)
+    sft, dpo = (one.model_copy(update={"load_in_4bit": False}) for one in (LEARN, PREFER))
+    on_cpu = {"UNSLOTH_ALLOW_CPU": "1", "KT_UNSLOTH_ON_CPU": "1"}
+    one = trained("unsloth", base, tmp_path / "unsloth", sft, dpo, before=REWRITTEN, **on_cpu)
+    other = trained("trl+peft", base, tmp_path / "trl", sft, dpo)
+    assert (one["trainers"], other["trainers"]) == (
+        ["UnslothSFTTrainer", "UnslothDPOTrainer"],
+        ["SFTTrainer", "DPOTrainer"],
+    )
+    assert one["sft"] == pytest.approx(other["sft"], rel=1e-3)
+    assert one["dpo"] == pytest.approx(other["dpo"], rel=1e-2)
+    assert one["tokens"] == other["tokens"]
+
+
+REWRITTEN = """
+import os
+os.environ |= {"UNSLOTH_DISABLE_STATISTICS": "1", "UNSLOTH_COMPILE_LOCATION": str(out / "compiled")}
+import unsloth
+
+del os.environ["UNSLOTH_ALLOW_CPU"]  # with it Unsloth leaves TRL's trainers as they are
+from unsloth.models.rl import patch_trl_rl_trainers
+
+patch_trl_rl_trainers()
+
+class Plain:
+    \"\"\"Unsloth's front door with a model by PEFT behind it.\"\"\"
+
+    @staticmethod
+    def from_pretrained(model_name, max_seq_length, **_):
+        import json
+        from pathlib import Path
+
+        from kt_lib.weights import load, put_adapter
+
+        folder = Path(model_name)
+        adapter = folder / "adapter_config.json"
+        at = Path(json.loads(adapter.read_text())["base_model_name_or_path"]) if adapter.is_file() else folder
+        model = load(at)
+        model = put_adapter(model, at, folder, trainable=True) if adapter.is_file() else model
+        return Plain.marked(model, max_seq_length), None
+
+    @staticmethod
+    def get_peft_model(model, r, lora_alpha, lora_dropout, target_modules, **_):
+        import peft
+
+        shape = dict(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, target_modules=target_modules)
+        longest = model.max_seq_length
+        return Plain.marked(peft.get_peft_model(model, peft.LoraConfig(**shape, task_type="CAUSAL_LM")), longest)
+
+    @staticmethod
+    def marked(model, longest):
+        model.max_seq_length, model._unsloth_gradient_checkpointing = longest, False
+        model.for_training = lambda use_gradient_checkpointing=None: model.train()
+        model.for_inference = lambda: model.eval()
+        return model
+
+unsloth.FastLanguageModel = Plain
+"""
 
 
 # --- what is measured, without a GPU ---------------------------------------------------------------------------------

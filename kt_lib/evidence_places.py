@@ -12,6 +12,7 @@ from kt_lib.turns import TurnAnswer, answers_after
 
 WORSE_ANSWER, EDITED_DRAFT, NOT_PICKED = "worse_answer", "edited_draft", "passed_over_suggestion"
 """Basis of pairs in words, where no class of failure says what is worse."""
+ALONE = "a bad answer without a good one beside it"
 
 
 class Compared(Record):
@@ -35,18 +36,29 @@ def siblings(chat: Conversation, tools: Sequence[ToolSpec]) -> Iterator[Compared
     """Answers that go on from one message: each bad one against a good one, the good ones taken in turn."""
     children: dict[str, list[Message]] = defaultdict(list)
     for message in chat.messages:
-        if message.parent_id:
+        if message.parent_id and not _passed_over(message):
             children[message.parent_id].append(message)
     for parent in chat.messages:
-        if sum(one.role == "assistant" for one in children.get(parent.id, ())) < 2:
-            continue
-        before = chat.branch(parent.id)
-        answers = answers_after(parent, children)
-        good, bad = _judged(answers, tools)
-        for number, (worse, against) in enumerate(bad):
-            if good:
-                better, because = good[number % len(good)]
-                yield _compared(chat, before, better, worse, f"{because} against {against}")
+        beside = sum(one.role == "assistant" for one in children.get(parent.id, ()))
+        if beside > 1:
+            yield from _against_one_another(chat, parent, answers_after(parent, children), tools)
+        elif beside == 1 and parent.role == "user":
+            answers = answers_after(parent, children)
+            if len(answers) == 1 and opinion(answers[0]).value < 0:
+                yield ALONE
+
+
+def _against_one_another(
+    chat: Conversation, parent: Message, answers: Sequence[TurnAnswer], tools: Sequence[ToolSpec]
+) -> Iterator[Compared | str]:
+    before = chat.branch(parent.id)
+    good, bad = _judged(answers, tools)
+    for number, (worse, against) in enumerate(bad):
+        if good:
+            better, because = good[number % len(good)]
+            yield _compared(chat, before, better, worse, f"{because} against {against}")
+        else:
+            yield ALONE
 
 
 def suggestions(chat: Conversation) -> Iterator[Compared | str]:

@@ -99,6 +99,12 @@ def test_a_bad_answer_is_used_once_however_many_good_ones_there_are() -> None:
     assert len({pair.chosen for pair in found}) == 3
 
 
+def test_a_bad_answer_alone_gives_no_pair_and_is_counted() -> None:
+    why = {"a bad answer without a good one beside it": 1}
+    assert pairs_of(conversation(ASKED, answer("b", "No idea.", rating=-1))).left_out == why
+    assert pairs_of(conversation(ASKED, answer("a", "81%."), answer("b", "No idea.", rating=-1))).left_out == why
+
+
 def test_two_judged_commands_are_a_pair_of_calls() -> None:
     good, bad = answer("a", "```bash\ndf -h\n```", rating=1), answer("b", "```bash\ndf -i\n```", rating=-1)
     pair = only_pair(ASKED, good, bad)

@@ -44,6 +44,7 @@ MEANING_ENOUGH = frozenset(
 """Looks whose summary and meaning answer the question without the figures."""
 EMOJI_SHARE = 0.3
 OFFER_SHARE = {CASUAL: 0.75, SENIOR: 0.5, ON_CALL: 0.6, LEARNER: 0.5, EXECUTIVE: 0.6}
+_SHOW_ME = re.compile(r"^(?:show me|pull up|tell me)\b")
 _CODE = re.compile(r"`[^`]+`")
 
 
@@ -67,13 +68,14 @@ def voice(persona: str) -> dict[str, Any]:
 def forms(look: str, rng: random.Random, values: Mapping[str, str]) -> dict[str, str]:
     """A look's three forms, with and without a capital."""
     found = {form: say(words("looks")[look][form], rng, values) for form in ("do", "ask", "noun")}
+    found["see"] = _SHOW_ME.sub("see", found["do"])
     return found | {form.capitalize(): upper(text) for form, text in found.items()}
 
 
 def request(talk: Talk, look: str, scenario: str, where: str) -> str:
     """The words with which a conversation begins: the request, mostly with a reason or something about the user."""
     rng, user = talk.rng, voice(talk.persona)["user"]
-    kinds = ["do", "ask"] if look in ACTIONS or look in NO_NOUN else ["do", "ask", "noun"]
+    kinds = ["do", "act"] if look in ACTIONS else ["do", "ask"] if look in NO_NOUN else ["do", "ask", "noun"]
     said = say(user[rng.choice(kinds)], rng, forms(look, rng, talk.at | {"where": where}))
     why = say(words("voices")["reasons"][scenario], rng)
     if talk.persona in (SENIOR, LEARNER, EXECUTIVE):

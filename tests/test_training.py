@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import pickle
 import signal
@@ -272,6 +273,20 @@ def test_where_a_row_asks_for_it_every_answer_is_learned(tmp_path: Path) -> None
     assert sum(a == b for a, b in zip(every, right, strict=True)) >= 7
     assert sum(a == b for a, b in zip(only, right, strict=True)) == 0
     assert "Learned: 16 answers" in (tmp_path / "all" / "README.md").read_text()
+
+
+def test_answers_that_the_template_takes_back_are_told_in_the_card_and_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = make_base(tmp_path / "base", hidden=32, layers=1)
+    (base / "chat_template.jinja").write_text(
+        "{%- for one in messages %}<|{{ one.role }}|>{{ one.content if loop.last else one.content[:2] }}<|end|>"
+        "{%- endfor %}{%- if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    with caplog.at_level(logging.WARNING):
+        train_sft(base, [talk(at) for at in range(4)], tmp_path / "sft", QUICK)
+    assert "4 of 8 answers are not learned" in caplog.text
+    assert "Learned: 4 answers; 4 more stand otherwise" in (tmp_path / "sft" / "README.md").read_text()
 
 
 def test_small_batches_gathered_up_learn_the_same_as_a_large_one(base: Path, tmp_path: Path) -> None:

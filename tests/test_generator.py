@@ -304,3 +304,64 @@ def test_thoughts_before_actions_are_no_answers() -> None:
 )
 def test_a_needless_apology_goes_and_what_it_came_with_stays(stiff: str, plain: str) -> None:
     assert plain in with_personality(trajectory(stiff), "senior engineer", 1).messages[-1].content
+
+
+def rows_of(call: ToolCall, result: str) -> dict[str, float]:
+    """What a result ranks: machines by load, root disk or errors, processes by their share, disks by how full."""
+    command = str(call.arguments.get("command"))
+    found: dict[str, float] = {}
+    for line in result.split("\n"):
+        host, _, text = line[1:].partition("] ")
+        if call.name == "remote_bash_all" and "error" not in text:
+            if command == "uptime":
+                found[host] = float(text.split("load average: ")[1].split(",")[0])
+            elif command.startswith("df"):
+                found[host] = float(text.split()[-2].rstrip("%"))
+            elif command.startswith("grep -c"):
+                found[host] = float(text)
+        elif command == "df -h" and line.startswith("/dev"):
+            *_, percent, mount = line.split()
+            found[mount] = float(percent.rstrip("%"))
+        elif command.startswith("ps ") and line[:1].isdigit():
+            _, _, cpu, memory, name = line.split()
+            found[name] = float(cpu if "sort=-%cpu" in command else memory)
+    return found
+
+
+def test_an_answer_names_what_its_result_puts_first() -> None:
+    checked = 0
+    for row in ROWS:
+        calls = iter(calls_of(row))
+        held: dict[str, float] = {}
+        acted = False
+        for before, message in zip(row.messages, row.messages[1:], strict=False):
+            if message.role == "user":
+                acted = False
+            if message.role == "tool":
+                call = next(calls)
+                held = rows_of(call, message.content)
+                acted |= any(word in str(call.arguments) for word in ("vacuum", "kill"))
+            if message.role == "assistant" and before.role == "tool" and message.content[0] not in "{[" and not acted:
+                said = "\n".join(line for line in message.content.split("\n") if not line.startswith("- "))
+                said = re.split(r"(?<=[.;]) (?=Want|Should|Shall|I can|Next|If you|Happy|Say|`\S+` is offline)", said)[
+                    0
+                ]
+                named = [name for name in held if f"`{name}`" in said]
+                checked += bool(named)
+                assert not named or held[named[0]] == max(held.values()), (row.task_id, said)
+    assert checked > 60
+
+
+def test_the_number_of_agents_that_is_told_is_the_number_that_answered() -> None:
+    checked = 0
+    for row in ROWS:
+        for before, message in zip(row.messages, row.messages[1:], strict=False):
+            told = re.search(
+                r"\b[Aa]ll (three|four|five)\b|\b(three|four|five|Three|Four|Five) agents\b", message.content
+            )
+            if before.role == "tool" and before.name == "remote_bash_all" and told and message.role == "assistant":
+                word = (told[1] or told[2]).lower()
+                answered = len(re.findall(r"(?m)^\[\S+\]", before.content)) - before.content.count("agent is offline")
+                assert answered == {"three": 3, "four": 4, "five": 5}[word], row.task_id
+                checked += 1
+    assert checked > 15

@@ -250,7 +250,7 @@ def _repeated(usable: _Usable) -> Iterator[Finding]:
     for entry, row in usable:
         answers = [] if isinstance(row, SftRow) else [*map(str, _judged(row))]
         key = _key(type(row).__name__, _asked(_prompt(row), row.tools), *answers)
-        if key in first and first[key] != entry.place:
+        if key in first:
             remedy = "keep one of them, unless it is repeated on purpose to count more"
             what = f"the same row as {first[key]}"
             yield Finding(rule="identical rows", severity="warning", place=entry.place, what=what, remedy=remedy)

@@ -155,6 +155,48 @@ def test_a_row_that_breaks_a_rule_is_named_with_its_line_and_a_remedy(
     assert errors[0]["remedy"]
 
 
+def written_call(text: str = '{"tool": "uptime", "params": {"host": "web"}}', tools: bool = True) -> Row:
+    """A call as the JSON protocol's text, with its result."""
+    messages = [said("user", asked(1)), said("assistant", text), said("tool", "up"), said("assistant", "It is up.")]
+    return {"messages": messages, **({"tools": [TOOL]} if tools else {})}
+
+
+def test_a_result_may_follow_a_call_that_is_written_as_text(tmp_path: Path) -> None:
+    assert findings(write(tmp_path / "data.jsonl", [*good(59)[2:], written_call(), pair(59)]), "--fewest", 1) == (0, [])
+
+
+def test_a_call_written_as_text_is_held_to_the_offered_tools_and_without_any_to_nothing(tmp_path: Path) -> None:
+    wrong = '{"tool": "reboot", "params": {}}'
+    _, found = findings(write(tmp_path / "data.jsonl", [*good(), written_call(wrong)]))
+    assert [(one["rule"], one["severity"]) for one in found] == [("call and tool", "error")]
+    assert findings(write(tmp_path / "data.jsonl", [*good(), written_call(wrong, tools=False)])) == (0, [])
+
+
+def test_only_a_wanted_answer_is_held_to_the_tools(tmp_path: Path) -> None:
+    wrong = '{"tool": "reboot", "params": {}}'
+    judged = [{"prompt": asked(at), "completion": wrong, "label": at > 0, "tools": [TOOL]} for at in range(2)]
+    _, found = findings(write(tmp_path / "data.jsonl", judged), "--fewest", 1)
+    assert [(one["rule"], one["place"]) for one in found] == [("call and tool", "line 2")]
+    sides = [{**pair(0, "ok", wrong), "tools": [TOOL]}, {**pair(1, wrong, "ok"), "tools": [TOOL]}]
+    _, found = findings(write(tmp_path / "pairs.jsonl", sides), "--fewest", 1)
+    assert [(one["rule"], one["place"]) for one in found] == [("call and tool", "line 2")]
+
+
+def test_a_schema_that_points_elsewhere_is_not_fetched(tmp_path: Path) -> None:
+    elsewhere = {"type": "function", "function": {"name": "uptime", "parameters": {"$ref": "http://127.0.0.1:9/x"}}}
+    code, found = findings(write(tmp_path / "data.jsonl", [*good(), with_tools(called(1), elsewhere)]))
+    assert code == 1
+    assert "its schema points to" in found[0]["what"]
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**64), [1, {"x": 2**70}]])
+def test_a_number_that_datasets_cannot_read_is_a_warning(tmp_path: Path, number: Any) -> None:
+    anything = {"type": "function", "function": {"name": "uptime", "parameters": {}}}
+    row = with_tools(called(1, json.dumps({"host": number})), anything)
+    code, found = findings(write(tmp_path / "data.jsonl", [*good()[:1], row]), "--fewest", 1)
+    assert (code, [(one["rule"], one["severity"]) for one in found]) == (0, [("large number", "warning")])
+
+
 def test_a_line_that_is_no_row_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "data.jsonl", good())
     lines = path.read_bytes().split(b"\n")
@@ -245,8 +287,15 @@ def test_an_answer_judged_good_and_bad_contradicts_itself(tmp_path: Path) -> Non
     assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("contradiction", "line 59")])
 
 
-def test_the_same_answer_to_other_prompts_contradicts_nothing(tmp_path: Path) -> None:
-    rows = pairs_with(pair(58, "a bad answer", "a good answer"))
+def test_an_identical_pair_contradicts_nothing_but_itself(tmp_path: Path) -> None:
+    rows = [*(pair(at) for at in range(57)), pair(58, "a", "a"), pair(58, "a", "b")]
+    _, found = findings(write(tmp_path / "pairs.jsonl", rows))
+    assert [(one["rule"], one["place"]) for one in found] == [("identical pair", "line 58")]
+
+
+def test_the_same_answer_to_other_prompts_or_tools_contradicts_nothing(tmp_path: Path) -> None:
+    swapped = pair(7, "a bad answer", "a good answer")
+    rows = pairs_with(pair(58, "a bad answer", "a good answer"), {**swapped, "tools": [TOOL]})
     assert findings(write(tmp_path / "pairs.jsonl", rows)) == (0, [])
 
 

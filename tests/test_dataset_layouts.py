@@ -408,3 +408,18 @@ def test_nothing_in_a_row_stops_the_reading_or_the_checks(
     assert {entry.place for entry in found.entries} == {"line 1", "line 2"}
     assert found.entries[-1].form == "prompt/completion"
     assert validate(found, ruler=estimate()).errors >= len(found.set_aside)
+
+
+def test_parquet_by_others_has_nulls_where_a_row_has_no_such_key(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    def told(arguments: dict[str, Any]) -> dict[str, Any]:
+        call = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}
+        return {"messages": [said("user", "a"), call]}
+
+    path = tmp_path / "theirs.parquet"
+    parquet.write_table(arrow.Table.from_pylist([told({"a": 1}), told({"b": "x"})]), path)
+    found = read_dataset(path)
+    assert [row.messages[1].tool_calls[0].arguments for row in found.rows] == [{"a": 1}, {"b": "x"}]
+    assert [entry.place for entry in found.entries] == ["row 1", "row 2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -102,7 +103,7 @@ def build(
     ready = prepared({name: one.rows for name, one in given.items()}, place.tasks, threshold, ruler, max_length)
     shared = {name: enforce(rows, purpose, allow)[0] for name, rows in ready.sources.items()}
     drawn = mixed(mix, shared)
-    pairs, pairs_funnel = _pairs(given, place.tasks, threshold, purpose, allow)
+    pairs, pairs_funnel = _pairs(mix, given, place.tasks, threshold, purpose, allow)
     funnel = [*ready.funnel]
     if purpose == "share":
         left = _reasons(ready.sources, allow)
@@ -129,7 +130,7 @@ def _reasons(sources: dict[str, Any], allow: Sequence[str]) -> dict[str, int]:
 
 
 def _pairs(
-    given: dict[str, Given], tasks: Iterable[Task], threshold: float, purpose: Purpose, allow: Sequence[str]
+    mix: Mix, given: dict[str, Given], tasks: Iterable[Task], threshold: float, purpose: Purpose, allow: Sequence[str]
 ) -> tuple[list[PreferencePair], list[FunnelStep]]:
     pairs = [pair.model_copy(update={"source": name}) for name, one in given.items() for pair in one.pairs]
     funnel = [FunnelStep(step="given by the sources", rows=len(pairs))]
@@ -142,7 +143,21 @@ def _pairs(
     funnel.append(FunnelStep(step="each once", rows=len(pairs), left_out=why))
     pairs, why = without_near(pairs, tasks, threshold)
     funnel.append(FunnelStep(step="far from every evaluation task", rows=len(pairs), left_out=why))
+    pairs, why = _no_more_than_rows(mix, pairs)
+    funnel.append(FunnelStep(step="of each source no more than rows are asked of it", rows=len(pairs), left_out=why))
     return pairs, funnel
+
+
+def _no_more_than_rows(mix: Mix, pairs: Sequence[PreferencePair]) -> tuple[list[PreferencePair], dict[str, int]]:
+    """Pairs drawn by source, so that none swamps the others: thousands of drafts would outweigh everything else."""
+    kept: list[PreferencePair] = []
+    why: dict[str, int] = {}
+    for name, portion in mix.sources.items():
+        own, most = [pair for pair in pairs if pair.source == name], portion.asked(mix.rows)
+        drawn = random.Random(f"{mix.seed} pairs {name}").sample(own, min(most, len(own)))
+        kept += drawn
+        why |= {f"more than {most:,} of `{name}`": len(own) - len(drawn)} if len(drawn) < len(own) else {}
+    return kept, why
 
 
 def _frozen(

@@ -18,7 +18,7 @@ from kt_lib.dataset_lengths import estimate
 from kt_lib.dataset_sources import Workplace
 from kt_lib.errors import ParameterError
 from kt_lib.mixes import Mix
-from kt_lib.records import Task
+from kt_lib.records import ChatMessage, PreferencePair, Task
 from kt_lib.world.suite import make_tasks
 
 pytest.importorskip("huggingface_hub")
@@ -97,6 +97,24 @@ def test_for_others_only_what_may_be_passed_on_is_written_and_the_report_says_wh
     made = built(tmp_path / "shared", sources, purpose="share")
     assert lines(made) == {"toucan": (5, 1, 1), "glaive": (5, 0, 0)}
     assert any("CC-BY-NC-4.0 forbids" in why for step in made.funnel for why in step.left_out)
+
+
+def test_of_no_source_are_there_more_pairs_than_rows_were_asked_of_it(tmp_path: Path) -> None:
+    pair = PreferencePair(
+        prompt=(ChatMessage(role="user", content="hello"),),
+        chosen="yes",
+        rejected="no",
+        task_id="t",
+        basis="b",
+        evidence="e",
+    )
+    many = [pair.model_copy(update={"chosen": f"yes, {number} {number} {number}"}) for number in range(40)]
+    made = built(tmp_path, {"existing": 5, "corrections": 8}, Workplace(pairs=many))
+    assert Counter(one.source for one in read_dataset(tmp_path / "pairs.jsonl").pairs) == {
+        "existing": 5,
+        "corrections": 8,
+    }
+    assert made.pairs_funnel[-1].left_out == {"more than 5 of `existing`": 35}
 
 
 def test_every_generated_row_and_pair_is_far_from_the_tasks_of_the_embedded_world(tmp_path: Path) -> None:

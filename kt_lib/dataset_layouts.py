@@ -3,6 +3,9 @@
 TRL's layout keeps arguments of calls as objects, because chat templates want them so, and where a row came from in a
 column `kt` (JSON text, like `tools`): what is read back equals what was written. OpenAI's layout has its arguments as
 JSON text, which answers are learned as weights, and no place for where a row came from.
+
+`datasets` guesses the columns of JSON lines from their first 10 MB; larger files are better loaded as Parquet, which
+knows them.
 """
 
 from __future__ import annotations
@@ -212,8 +215,8 @@ def _openai_messages(messages: Sequence[ChatMessage], names: Names) -> list[dict
         if message.role == "tool":
             if not waiting:
                 raise Unusable(
-                    f"message {at + 1} is a tool's result without a call before it, which OpenAI's form cannot say:"
-                    " keep such rows in TRL's layout"
+                    "a tool's result follows no native call, which OpenAI's form cannot say: build the rows with"
+                    " `--protocol native`, or keep them in TRL's layout"
                 )
             found.append({"role": "tool", "tool_call_id": waiting.pop(0), "content": message.content})
             continue

@@ -422,7 +422,7 @@ def test_what_cannot_be_converted_is_told_and_left_out(tmp_path: Path) -> None:
     told = kt("convert", path, tmp_path / "out.jsonl", "--layout", "openai")
     assert told.exit_code == 0
     assert "left out, line 3: no layout kt knows" in told.stderr
-    assert "left out, line 2: message 3 is a tool's result without a call before it" in told.stderr
+    assert "left out, line 2: a tool's result follows no native call" in told.stderr
     assert told.stdout.endswith("1 rows written, 2 left out\n")
 
 

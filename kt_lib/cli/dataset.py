@@ -153,15 +153,22 @@ def convert(
     kept, refused = _permitted(read, purpose, allow or [])
     written = _write(kept, only or _one_shape(kept), out, layout)
     left_out = [(one.source.place, one.reason) for one in (*read.set_aside, *written.set_aside)] + refused
-    for place, reason in left_out[:_SHOWN]:
-        typer.echo(f"left out, {place}: {reason}", err=True)
-    if len(left_out) > _SHOWN:
-        typer.echo(f"left out, {len(left_out) - _SHOWN:,} more", err=True)
+    _tell(left_out)
     for note in dict.fromkeys(note for entry in kept.entries for note in entry.notes):
         typer.echo(f"not as it was: {note}", err=True)
     typer.echo(f"{out}: {written.rows:,} rows written, {len(left_out):,} left out")
     if not written.rows:
         raise typer.Exit(_WRONG)
+
+
+def _tell(left_out: list[_Refused]) -> None:
+    """Each reason once, with the first places it holds of."""
+    places: dict[str, list[str]] = {}
+    for place, reason in left_out:
+        places.setdefault(reason, []).append(place)
+    for reason, where in places.items():
+        more = f" and {len(where) - _SHOWN:,} more" if len(where) > _SHOWN else ""
+        typer.echo(f"left out, {', '.join(where[:_SHOWN])}{more}: {reason}", err=True)
 
 
 def _permitted(read: Dataset, purpose: Literal["train", "share"], allow: list[str]) -> tuple[Dataset, list[_Refused]]:

@@ -365,3 +365,28 @@ def test_the_number_of_agents_that_is_told_is_the_number_that_answered() -> None
                 assert answered == {"three": 3, "four": 4, "five": 5}[word], row.task_id
                 checked += 1
     assert checked > 15
+
+
+def test_a_disk_is_called_short_of_space_where_the_result_says_so_and_only_there() -> None:
+    short = fine = 0
+    for row in ROWS:
+        calls = iter(calls_of(row))
+        for before, message in zip(row.messages, row.messages[1:], strict=False):
+            call = next(calls) if before.role == "tool" else None
+            command = str(call.arguments.get("command")) if call else ""
+            if (
+                call is None
+                or not command.startswith("df")
+                or message.role != "assistant"
+                or message.content[0] in "{["
+            ):
+                continue
+            fullest = max(rows_of(call, before.content).values(), default=0)
+            said = message.content.split("Pro tip")[0]
+            if re.search(r"[Ss]hort (?:on|of)|nearly full|out of disk|low on disk|tight one|one to watch", said):
+                short += 1
+                assert fullest >= 85, (row.task_id, said)
+            if re.search(r"has room|[Dd]isk space is fine|have room|plenty of disk|close to full", said):
+                fine += 1
+                assert fullest < 85, (row.task_id, said)
+    assert min(short, fine) > 5

@@ -210,9 +210,15 @@ class Tried:
             found += scores_of(variant, self.of(variant), self.tasks)
         return found
 
-    def as_assistant(self, variant: str, margin: float) -> list[Comparison]:
-        """A variant (new) against the base (current) by the four figures of an assistant, on the same tasks."""
-        return compared(self.base, self.of(variant), self.tasks, margin)
+    def as_assistant(
+        self, variant: str, margin: float, more: Sequence[Task] = (), tried: Mapping[str, Sequence[Attempt]] = {}
+    ) -> list[Comparison]:
+        """A variant (new) against the base (current) by the four figures of an assistant, on the same tasks.
+
+        `more` are tasks beyond those of the verdict, and `tried` what `base` and the variant made of them.
+        """
+        current, new = [*self.base, *tried.get("base", ())], [*self.of(variant), *tried.get(variant, ())]
+        return compared(current, new, [*self.tasks, *more], margin)
 
 
 def suites_of(task: Task) -> list[str]:

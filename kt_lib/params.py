@@ -194,6 +194,8 @@ class EvaluateParams(NotebookParams):
     """Most that a guard may lose, in 0..1."""
     guard_bound: TaskCount
     """Most tasks a guard may draw to reach 80% power."""
+    persona_tasks: TaskCount
+    """Made-up conversations that measure the voice."""
     seed: Seed
     """Seed of the tasks a guard draws."""
 

@@ -12,7 +12,7 @@ pytest.importorskip("trl", reason="by hand 08_train trains: it needs the `train`
 
 pytestmark = pytest.mark.browser
 
-QUICK = {"08_train": {"sft": {"num_train_epochs": 1}}, "09_evaluate": {"guard_bound": 12}}
+QUICK = {"08_train": {"sft": {"num_train_epochs": 1}}, "09_evaluate": {"guard_bound": 12, "persona_tasks": 5}}
 """Other values than the notebook's own, as a person writes them, for the sake of the test's time."""
 PLOTS = {
     "03_difference": 3,

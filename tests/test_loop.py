@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 NARROW = "agent_call"
 """Single calls alone: a mix made narrow on purpose."""
 SMALL = {
-    "train_tasks": 160, "dev_tasks": 60, "test_tasks": 120, "guard_tasks": 60, "guard_bound": 60,
+    "train_tasks": 160, "dev_tasks": 60, "test_tasks": 120, "guard_tasks": 60, "guard_bound": 60, "persona_tasks": 5,
     "sft": "{num_train_epochs: 2}", "ablations": f"[{NARROW}]",
 }  # fmt: skip
 

@@ -51,6 +51,11 @@ class Quality(Record):
     reasons: tuple[Reason, ...]
     """What it is made of; what does not apply is not among them."""
 
+    @property
+    def worst(self) -> Reason | None:
+        """What weighs most against it; None where nothing could be looked at."""
+        return max(self.reasons, key=lambda one: one.weight * (1 - one.value), default=None)
+
 
 class Looked(NamedTuple):
     """What the factors look at."""
@@ -100,8 +105,8 @@ def good_enough(chats: Iterable[Conversation], least: float) -> tuple[list[Conve
         if found.score >= least:
             kept.append(chat)
         else:
-            worst = max(found.reasons, key=lambda one: one.weight * (1 - one.value))
-            left_out[f"quality below {least:g}, most of all for {worst.name}"] += 1
+            why = found.worst.name if found.worst else "nothing in it"
+            left_out[f"quality below {least:g}, most of all for {why}"] += 1
     return kept, dict(left_out.most_common())
 
 

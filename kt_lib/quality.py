@@ -96,6 +96,11 @@ def quality(chat: Conversation, leaf: str | None = None, without: Collection[str
     return Quality(score=round(score, 4), reasons=tuple(reasons))
 
 
+def worst_first(chats: Iterable[Conversation]) -> list[tuple[Conversation, Quality]]:
+    """The conversations with their quality, the worst first."""
+    return sorted(((chat, quality(chat)) for chat in chats), key=lambda both: both[1].score)
+
+
 def good_enough(chats: Iterable[Conversation], least: float) -> tuple[list[Conversation], dict[str, int]]:
     """The conversations of at least this quality, and how many others, by what weighs most against each."""
     kept: list[Conversation] = []

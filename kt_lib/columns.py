@@ -68,19 +68,13 @@ def kto_columns(judged: Sequence[JudgedAnswer]) -> Any:
     return _dataset([{"completion": [_answer(one.answer)], "label": one.good, **_asked(one)} for one in judged])
 
 
-def preference_lengths(rows: Sequence[PreferencePair | JudgedAnswer], tokenizer: Any) -> list[tuple[int, ...]]:
-    """Tokens of each prompt with the chosen and with the rejected answer, or with the one that was judged."""
-
-    def size(row: PreferencePair | JudgedAnswer, text: str) -> int:
-        messages = [*(_plain(one) for one in row.prompt), _answer(text)]
-        return len(tokenizer(_rendered(messages, row, tokenizer), add_special_tokens=False)["input_ids"])
-
-    return [
-        (size(row, row.chosen), size(row, row.rejected))
-        if isinstance(row, PreferencePair)
-        else (size(row, row.answer),)
-        for row in rows
-    ]
+def row_lengths(rows: Sequence[SftRow | PreferencePair | JudgedAnswer], tokenizer: Any) -> list[tuple[int, ...]]:
+    """Tokens of each row; of a pair, those of the prompt with the chosen and with the rejected answer."""
+    if not rows:
+        return []
+    texts = [[_rendered(messages, row, tokenizer) for messages in _conversations(row)] for row in rows]
+    counted = iter(tokenizer([text for sides in texts for text in sides], add_special_tokens=False)["input_ids"])
+    return [tuple(len(next(counted)) for _ in sides) for sides in texts]
 
 
 def by_length(pairs: Sequence[PreferencePair], batch: int, seed: int) -> list[PreferencePair]:
@@ -167,6 +161,13 @@ def _dataset(rows: list[dict[str, Any]]) -> Any:
     if not any(row["tools"] for row in rows):
         rows = [{name: value for name, value in row.items() if name != "tools"} for row in rows]
     return Dataset.from_list(rows, on_mixed_types="use_json")
+
+
+def _conversations(row: SftRow | PreferencePair | JudgedAnswer) -> list[list[dict[str, Any]]]:
+    if isinstance(row, SftRow):
+        return [[_plain(one) for one in row.messages]]
+    answers = (row.chosen, row.rejected) if isinstance(row, PreferencePair) else (row.answer,)
+    return [[*(_plain(one) for one in row.prompt), _answer(text)] for text in answers]
 
 
 def _asked(row: PreferencePair | JudgedAnswer) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from statistics import median
 from typing import TypeVar
 
 from kt_lib.checkpoints import optimiser_steps
-from kt_lib.columns import preference_lengths, sft_tokens
+from kt_lib.columns import row_lengths
 from kt_lib.engines import engine
 from kt_lib.memory import Estimate, estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
@@ -60,8 +60,8 @@ def forecast(
     # As for the training itself: Unsloth must come into the process before transformers does.
     with started(engine(sft)):
         tokenizer = load_tokenizer(base)
-        sizes = [len(one.input_ids) for one in sft_tokens(rows, tokenizer)]
-        sides = preference_lengths(pairs, tokenizer)
+        sizes = [max(sides) for sides in row_lengths(rows, tokenizer)]
+        sides = row_lengths(pairs, tokenizer)
     with tempfile.TemporaryDirectory() as scratch:
         few = _spread(rows, sizes, sft)
         pace = _Pace()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from kt_lib.adapter_files import save
 from kt_lib.checkpoints import Checkpoints
-from kt_lib.columns import Tokens, by_length, dpo_columns, kto_columns, preference_lengths, sft_columns, sft_tokens
+from kt_lib.columns import Tokens, by_length, dpo_columns, kto_columns, row_lengths, sft_columns, sft_tokens
 from kt_lib.engines import engine
 from kt_lib.errors import KtError
 from kt_lib.memory import PeakMemory
@@ -87,7 +87,7 @@ def train_dpo(
             how = DPOConfig(train_sampling_strategy="sequential", **options)
             return DPOTrainer(model=model, args=how, train_dataset=columns, processing_class=tokenizer)
 
-        sizes = [max(sides) for sides in preference_lengths(pairs, tokenizer)]
+        sizes = [max(sides) for sides in row_lengths(pairs, tokenizer)]
         return _Prepared(sizes, f"{len(pairs):,} chosen answers", trainer)
 
     return _train("dpo", base, adapter_in, pairs, out, recipe, prepare, on_step, checkpoints)
@@ -125,7 +125,7 @@ def train_kto(
             how = KTOConfig(train_sampling_strategy="sequential", **options | {"loss_type": "kto"}, **weights)
             return KTOTrainer(model=model, args=how, train_dataset=columns, processing_class=tokenizer)
 
-        sizes = [max(sides) for sides in preference_lengths(judged, tokenizer)]
+        sizes = [max(sides) for sides in row_lengths(judged, tokenizer)]
         return _Prepared(sizes, f"{good:,} good answers and {bad:,} bad ones", trainer)
 
     return _train("kto", base, adapter_in, judged, out, recipe, prepare, on_step, checkpoints)
@@ -142,10 +142,7 @@ def fitting(rows: Sequence[AnyRow], base: Path, max_length: int | None = None) -
 
 def lengths(rows: Sequence[SftRow | PreferencePair | JudgedAnswer], base: Path) -> list[int]:
     """Tokens of each row by the model's own template; of a pair, those of the prompt with the longer answer."""
-    tokenizer = load_tokenizer(base)
-    taught = [len(one.input_ids) for one in sft_tokens([row for row in rows if isinstance(row, SftRow)], tokenizer)]
-    judged = [max(sides) for sides in preference_lengths([r for r in rows if not isinstance(r, SftRow)], tokenizer)]
-    return taught + judged
+    return [max(sides) for sides in row_lengths(rows, load_tokenizer(base))]
 
 
 # --- one training ----------------------------------------------------------------------------------------------------

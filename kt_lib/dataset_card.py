@@ -99,8 +99,8 @@ def _what(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], content_hash:
     tools = sum(bool(row.tools) for row in rows)
     digest = re.sub(r"[^\w:.-]", "", content_hash)
     return (
-        f"{len(rows):,} conversations to learn answers from ({turns:,} of them with several turns, {tools:,} with tools"
-        f" offered) and {len(pairs):,} preference pairs, for a model that shall act through tools.\n\n"
+        f"{len(rows):,} conversations to learn answers from ({turns:,} of them with several turns, {tools:,} that"
+        f" offer tools natively; others name them in the prompt) and {len(pairs):,} preference pairs, for a model that shall act through tools.\n\n"
         f"Content hash: `{digest}`. The same rows in the same order have the same hash."
     )
 
@@ -108,7 +108,9 @@ def _what(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], content_hash:
 def _contents(rows: Sequence[SftRow], pairs: Sequence[PreferencePair]) -> str:
     kinds = table(("kind of row", "rows", "share"), _counted(Counter(row.kind for row in rows)))
     basis = table(("what a pair puts right", "pairs", "share"), _counted(Counter(pair.basis for pair in pairs)))
-    evidence = table(("who says so", "pairs", "share"), _counted(Counter(pair.evidence for pair in pairs)))
+    # After a semicolon an evidence says which file and row it is of.
+    says = Counter(pair.evidence.partition(";")[0] for pair in pairs)
+    evidence = table(("who says so", "pairs", "share"), _counted(says))
     learned = Counter("every answer" if row.learn == "all" else "the last answer" for row in rows)
     said = ", ".join(f"{what} in {count:,} rows" for what, count in learned.most_common())
     return "\n\n".join(part for part in (kinds, f"Learned is {said}." if said else "", basis, evidence) if part)

@@ -69,7 +69,7 @@ def test_no_name_breaks_its_head(name: str) -> None:
 def test_every_figure_is_told() -> None:
     told = card()
     for words in (
-        "8 conversations to learn answers from (0 of them with several turns, 8 with tools offered) and 2 preference",
+        "8 conversations to learn answers from (0 of them with several turns, 8 that offer tools natively",
         "Content hash: `sha256:ab`",
         r"| agent\_call | 7 | 87.5% |",
         r"| wrong\_tool | 2 | 100.0% |",
@@ -85,6 +85,20 @@ def test_every_figure_is_told() -> None:
         "Measured by an estimate of 4 letters a token",
     ):
         assert words in told
+
+
+def test_of_many_words_the_commonest_are_told_and_the_rest_counted() -> None:
+    kinds = [row("x", f"kind{at}") for at in range(40)] + [row("x", "often")] * 5
+    told = card(kinds, [])
+    assert told.count("| kind") == 1 + 29
+    assert "| often | 5 | 11.1% |" in told
+    assert "| 11 others | 11 | 24.4% |" in told
+    assert "Of 21 rarer kinds none is shown." in told
+
+
+def test_evidence_is_counted_without_the_file_and_row_it_names() -> None:
+    pairs = [pair("x").model_copy(update={"evidence": f"kept by the worker; file {at}"}) for at in range(3)]
+    assert "| kept by the worker | 3 | 100.0% |" in card([], pairs)
 
 
 def test_leaks_are_listed() -> None:

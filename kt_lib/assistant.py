@@ -15,7 +15,7 @@ from kt_lib.calls.schemas import fits_schema
 from kt_lib.personas import PERSONAS
 from kt_lib.records import Attempt, Mode, PairedTable, Record, Score, Task
 from kt_lib.statistics import discordance, judge, paired, tasks_needed, wilson
-from kt_lib.style import broken_rules
+from kt_lib.style import broken_rules, words_in
 
 SUITE = "assistant"
 Word = Literal["win", "loss", "equivalent", "inconclusive"]
@@ -113,13 +113,15 @@ def _correct(attempt: Attempt, task: Task) -> bool | None:
 
 
 def plain_answer(attempt: Attempt) -> str | None:
-    """What an attempt says in words; None where it is a call, malformed, empty, or failed to run."""
+    """What an attempt says in words; None where it is a call or half of one, malformed, without words, or failed."""
     # In chat the calls were read from the prose, so that the prose is still the answer.
     called = attempt.mode == "agent" and attempt.calls
     # The class says so also where the outcome is `unverified`, for want of an answer key.
     if called or attempt.failure in MALFORMED or attempt.outcome in ("malformed", "error"):
         return None
-    return without_thoughts(attempt.output) or None
+    text = without_thoughts(attempt.output)
+    # Half a call is no words either, though no reader took it for a call; and neither are signs alone.
+    return None if text.startswith(("{", "[{", '["')) or not words_in(text) else text
 
 
 def _in_voice(attempt: Attempt, task: Task) -> bool | None:
@@ -148,7 +150,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "persona_adaptation",
         "of the plain answers to a user whose persona the system prompt names: those that break none of its voice"
-        " rules; answers that are calls, malformed or empty are not counted",
+        " rules; answers that are calls, malformed, half a call or without a word are not counted",
         lambda task, mode: persona_of(task) is not None,
         _in_voice,
     ),

@@ -80,8 +80,9 @@ def test_persona_adaptation_counts_plain_answers_to_a_named_persona_and_no_calls
         attempt(6, output="I am so sorry, I apologise."),
         attempt(7, "unverified", output='{"action": "files.read"}', failure="wrong_key"),
     ]
-    tasks = [task(number, told) for number in range(1, 6)] + [task(6), task(7, told)]
-    assert [persona_of(one) for one in tasks] == ["executive brief"] * 5 + [None, "executive brief"]
+    attempts += [attempt(8, output='{", "tool.'), attempt(9, output="`.")]
+    tasks = [task(number, told) for number in (1, 2, 3, 4, 5, 7, 8, 9)] + [task(6)]
+    assert [persona_of(one) for one in tasks] == ["executive brief"] * 8 + [None]
     assert figure(assistant_scores("base", attempts, tasks), "persona_adaptation").rate == wilson(1, 2)
 
 

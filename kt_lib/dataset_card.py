@@ -99,8 +99,9 @@ def _what(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], content_hash:
     tools = sum(bool(row.tools) for row in rows)
     digest = re.sub(r"[^\w:.-]", "", content_hash)
     return (
-        f"{len(rows):,} conversations to learn answers from ({turns:,} of them with several turns, {tools:,} that"
-        f" offer tools natively; others name them in the prompt) and {len(pairs):,} preference pairs, for a model that shall act through tools.\n\n"
+        f"{len(rows):,} conversations to learn answers from ({turns:,} of them with several turns, {tools:,} that offer"
+        f" tools natively; others name them in the prompt) and {len(pairs):,} preference pairs, for a model that shall"
+        " act through tools.\n\n"
         f"Content hash: `{digest}`. The same rows in the same order have the same hash."
     )
 

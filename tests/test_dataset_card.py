@@ -69,7 +69,7 @@ def test_no_name_breaks_its_head(name: str) -> None:
 def test_every_figure_is_told() -> None:
     told = card()
     for words in (
-        "8 conversations to learn answers from (0 of them with several turns, 8 that offer tools natively",
+        "8 conversations to learn answers from (0 of them with several turns, 8 that offer tools natively;",
         "Content hash: `sha256:ab`",
         r"| agent\_call | 7 | 87.5% |",
         r"| wrong\_tool | 2 | 100.0% |",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from test_training import pairs
 from tiny_base import make_base, sft_row, task
+from unsloth_double import put_into
 
+from kt_lib.artifacts import write_rows
 from kt_lib.engines import Engine, Ground, engine, ground, options
 from kt_lib.errors import MissingPackage
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
@@ -189,3 +194,55 @@ def test_the_card_of_an_adapter_says_which_engine_trained_it_and_why(base: Path,
     adapter = train_sft(base, [sft_row(task(at)) for at in range(4)], tmp_path / "sft", QUICK)
     assert adapter.engine == way.name
     assert f"- Engine: {way.reason}" in (tmp_path / "sft" / "README.md").read_text()
+
+
+# --- by Unsloth, its front door stood in for ------------------------------------------------------------------------
+
+
+def by_unsloth(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process where Unsloth is installed, and asked for without a GPU."""
+    if ground().gpu:
+        pytest.skip("tests/test_gpu.py holds this on a GPU")
+    path = os.pathsep.join([str(put_into(folder / "site")), os.environ.get("PYTHONPATH", "")])
+    there = {"PYTHONPATH": path, "KT_UNSLOTH_ON_CPU": "1"}
+    done = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, timeout=300, env=os.environ | there
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def test_kt_train_lets_unsloth_into_the_process_first(tmp_path: Path) -> None:
+    rows = [sft_row(task(at)) for at in range(8)]
+    write_rows(tmp_path, "rows", rows)
+    asked = ["-m", "kt_lib", "train", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "out"), "--json"]
+    by_unsloth(tmp_path, *asked, "--set", "sft.num_train_epochs=1")
+    card = (tmp_path / "out" / "sft" / "README.md").read_text()
+    assert "- Engine: Unsloth 2026.10.9 on the CPU" in card
+
+
+def test_a_forecast_sft_and_dpo_after_it_go_by_unsloth_as_the_notebook_calls_them(tmp_path: Path) -> None:
+    (tmp_path / "told").write_bytes(pickle.dumps((tmp_path, [sft_row(task(at)) for at in range(12)], pairs(8))))
+    told = by_unsloth(tmp_path, "-c", LIKE_THE_NOTEBOOK, str(tmp_path / "told")).stdout
+    assert json.loads(told.splitlines()[-1]) == {"engines": ["unsloth", "unsloth"], "adapters": ["sft", "sft+dpo"]}
+    config = json.loads((tmp_path / "dpo" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "embedded_base", "the card of an adapter names no place"
+
+
+LIKE_THE_NOTEBOOK = """
+import json, pickle, sys
+from pathlib import Path
+
+out, rows, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
+from kt_lib.engines import engine
+from kt_lib.forecast import forecast
+from kt_lib.models.embedded import packaged_base
+from kt_lib.recipes import changed, recipe
+from kt_lib.training import train_dpo, train_sft
+
+how = changed(recipe("embedded"), {"num_train_epochs": 1}, {"num_train_epochs": 1})
+forecast(packaged_base(), rows, pairs, how.sft, how.dpo)
+made = [train_sft(packaged_base(), rows, out / "sft", how.sft)]
+made.append(train_dpo(packaged_base(), out / "sft", pairs, out / "dpo", how.dpo))
+print(json.dumps({"engines": [one.engine for one in made], "adapters": [one.name for one in made]}))
+"""

@@ -152,39 +152,10 @@ from unsloth.models.rl import patch_trl_rl_trainers
 
 patch_trl_rl_trainers()
 
-class Plain:
-    \"\"\"Unsloth's front door with a model by PEFT behind it.\"\"\"
+sys.path.insert(0, "tests")
+import unsloth_double
 
-    @staticmethod
-    def from_pretrained(model_name, max_seq_length, **_):
-        import json
-        from pathlib import Path
-
-        from kt_lib.weights import load, put_adapter
-
-        folder = Path(model_name)
-        adapter = folder / "adapter_config.json"
-        at = Path(json.loads(adapter.read_text())["base_model_name_or_path"]) if adapter.is_file() else folder
-        model = load(at)
-        model = put_adapter(model, at, folder, trainable=True) if adapter.is_file() else model
-        return Plain.marked(model, max_seq_length), None
-
-    @staticmethod
-    def get_peft_model(model, r, lora_alpha, lora_dropout, target_modules, **_):
-        import peft
-
-        shape = dict(r=r, lora_alpha=lora_alpha, lora_dropout=lora_dropout, target_modules=target_modules)
-        longest = model.max_seq_length
-        return Plain.marked(peft.get_peft_model(model, peft.LoraConfig(**shape, task_type="CAUSAL_LM")), longest)
-
-    @staticmethod
-    def marked(model, longest):
-        model.max_seq_length, model._unsloth_gradient_checkpointing = longest, False
-        model.for_training = lambda use_gradient_checkpointing=None: model.train()
-        model.for_inference = lambda: model.eval()
-        return model
-
-unsloth.FastLanguageModel = Plain
+unsloth.FastLanguageModel = unsloth_double.FastLanguageModel
 """
 
 

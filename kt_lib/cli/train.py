@@ -40,17 +40,21 @@ def train(
     --nproc-per-node 2 -m kt_lib train ...`: each takes its own part of every step, and the first one writes.
     """
     from kt_lib.artifacts import read_rows
+    from kt_lib.engines import engine
     from kt_lib.forecast import forecast
     from kt_lib.models.embedded import packaged_base
     from kt_lib.records import PreferencePair, SftRow
+    from kt_lib.trainable import started
 
     how = _recipe(recipe, sets or [])
     folder = base or packaged_base()
-    taught, long = _fitting(list(read_rows(rows, SftRow)), folder, how.sft.max_length)
     preferred: list[PreferencePair] = []
-    if pairs and how.dpo:
-        preferred, too_long = _fitting(list(read_rows(pairs, PreferencePair)), folder, how.dpo.max_length)
-        long += too_long
+    # Before a row is counted: Unsloth must come into the process before transformers does.
+    with started(engine(how.sft)):
+        taught, long = _fitting(list(read_rows(rows, SftRow)), folder, how.sft.max_length)
+        if pairs and how.dpo:
+            preferred, too_long = _fitting(list(read_rows(pairs, PreferencePair)), folder, how.dpo.max_length)
+            long += too_long
     if plan:
         _tell_cost(forecast(folder, taught, preferred, how.sft, how.dpo), long, as_json)
         return

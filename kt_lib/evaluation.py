@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kt_lib.assistant import Comparison, compared
+from kt_lib.assistant import SUITE, Comparison, assistant_scores, compared
 from kt_lib.attempts import as_agent, in_chat
 from kt_lib.errors import ArtifactError
 from kt_lib.gate import Draw, guard, paired_table, score, target
@@ -204,11 +204,11 @@ class Tried:
         return [row for row in self.after if row.lever == variant]
 
     def scores(self) -> list[Score]:
-        """The scores of the base and of every variant."""
-        found = scores_of("base", self.base, self.tasks)
-        for variant in dict.fromkeys(row.lever for row in self.after):
-            found += scores_of(variant, self.of(variant), self.tasks)
-        return found
+        """The scores of the base and of every variant: by suite, and the figures of an assistant over all tasks."""
+        of = {"base": self.base} | {name: self.of(name) for name in dict.fromkeys(row.lever for row in self.after)}
+        found = [score for name, rows in of.items() for score in scores_of(name, rows, self.tasks)]
+        figures = (score for name, rows in of.items() for score in assistant_scores(name, rows, self.tasks))
+        return [*found, *(score for score in figures if score.suite == SUITE)]
 
     def as_assistant(
         self, variant: str, margin: float, more: Sequence[Task] = (), tried: Mapping[str, Sequence[Attempt]] = {}

@@ -196,7 +196,7 @@ def test_a_killed_process_is_gone_and_its_load_with_it() -> None:
 
 def test_requests_differ_even_without_their_names_and_numbers() -> None:
     rows = list(generate(1500, 11))
-    assert len({row.messages for row in rows}) == 1500
+    assert len({row.messages[1:] for row in rows}) == 1500
     assert len({masked(row) for row in rows}) >= 0.6 * 1500
 
 

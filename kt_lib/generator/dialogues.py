@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ from kt_lib.generator.rounds import PATTERNS, several, single
 from kt_lib.generator.scenarios import SCENARIOS
 from kt_lib.generator.talk import Talk
 from kt_lib.personas import PERSONAS
-from kt_lib.records import Protocol, SftRow
+from kt_lib.records import Protocol, SftRow, content_id
 
 
 def generate(
@@ -22,16 +23,25 @@ def generate(
 ) -> Iterator[SftRow]:
     """`count` conversations, the same for the same arguments, each checked before it is given out.
 
-    `multi_turn_share` of them go on after the first answer, in `no_call_share` no tool must be called; personas,
-    scenarios and patterns take turns.
+    No two have the same words. `multi_turn_share` of them go on after the first answer, in `no_call_share` no tool must
+    be called; personas take turns.
     """
     if not 0 <= multi_turn_share <= 1 or not 0 <= no_call_share <= 1 or multi_turn_share + no_call_share > 1:
         raise SetupError(
             f"multi_turn_share {multi_turn_share} and no_call_share {no_call_share} are no shares: give two from 0 on"
             " that are together at most 1"
         )
+    said: set[str] = set()
     for number, kind in enumerate(kinds(count, seed, multi_turn_share, no_call_share)):
-        yield conversation(number, seed, kind, protocol)
+        drawn = (conversation(number, seed, kind, protocol, attempt) for attempt in itertools.count())
+        row = next(row for row in drawn if spoken_in(row) not in said)
+        said.add(spoken_in(row))
+        yield row
+
+
+def spoken_in(row: SftRow) -> str:
+    """What tells a conversation from others: all of it but the prompt before it."""
+    return content_id([message.model_dump() for message in row.messages if message.role != "system"])
 
 
 def kinds(count: int, seed: int, multi_turn_share: float, no_call_share: float) -> list[str]:
@@ -43,9 +53,9 @@ def kinds(count: int, seed: int, multi_turn_share: float, no_call_share: float) 
     return found[:count]
 
 
-def conversation(number: int, seed: int, kind: str, protocol: Protocol) -> SftRow:
-    """One conversation as a row."""
-    rng = random.Random(f"conversation {seed} {number}")
+def conversation(number: int, seed: int, kind: str, protocol: Protocol, attempt: int = 0) -> SftRow:
+    """One conversation as a row; another attempt gives another one."""
+    rng = random.Random(f"conversation {seed} {number} {attempt}")
     persona = PERSONAS[number % len(PERSONAS)].name
     scenario = rng.choice(sorted(SCENARIOS))
     talk = Talk(rng, make_fleet(rng), persona)

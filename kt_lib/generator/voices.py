@@ -75,7 +75,9 @@ def forms(look: str, rng: random.Random, values: Mapping[str, str]) -> dict[str,
 def request(talk: Talk, look: str, scenario: str, where: str) -> str:
     """The words with which a conversation begins: the request, mostly with a reason or something about the user."""
     rng, user = talk.rng, voice(talk.persona)["user"]
-    kinds = ["do", "act"] if look in ACTIONS else ["do", "ask"] if look in NO_NOUN else ["do", "ask", "noun"]
+    kinds = ["do", "ask"] if look in NO_NOUN else ["do", "ask", "noun"]
+    if look in ACTIONS:  # a learner who asks how something is done has not asked to have it done
+        kinds = ["act"] if talk.persona == LEARNER else ["do", "act"]
     said = say(user[rng.choice(kinds)], rng, forms(look, rng, talk.at | {"where": where}))
     why = say(words("voices")["reasons"][scenario], rng)
     if talk.persona in (SENIOR, LEARNER, EXECUTIVE):

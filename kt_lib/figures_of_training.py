@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -62,10 +63,15 @@ def live_curve(what: str) -> Callable[[int, int, float], None]:
         if place and done >= of:
             place.update(page.HTML(""))
         elif place and time.monotonic() - drawn > REDRAWN:
-            place.update(_curves([(what, losses)], f"{what}: loss by step, {done} of {of}"))
+            place.update(_as_data(_curves([(what, losses)], f"{what}: loss by step, {done} of {of}")), raw=True)
             drawn = time.monotonic()
 
     return on_step
+
+
+def _as_data(drawn: Any) -> dict[str, Any]:
+    """A figure by its MIME type: shown as itself, plotly would put a new one below instead of drawing this one anew."""
+    return {"application/vnd.plotly.v1+json": json.loads(drawn.to_json())}
 
 
 def ablation(judged: Mapping[str, Sequence[Verdict]], title: str) -> Any:

@@ -93,3 +93,18 @@ def test_plots_and_pages_share_their_colours() -> None:
     sheet = stylesheet()
     names = {"--chat": figures.CHAT, "--before": figures.BEFORE, "--after": figures.AFTER, "--quiet": figures.QUIET}
     assert [name for name, colour in names.items() if f"{name}: {colour}" not in sheet] == []
+
+
+@pytest.mark.parametrize(("steps", "plots"), [(9, 1), (10, 0)])
+def test_a_growing_curve_is_drawn_anew_in_its_place_and_gives_way_at_the_end(steps: int, plots: int) -> None:
+    import nbclient
+    import nbformat
+
+    cell = nbformat.v4.new_code_cell(
+        "import time\nfrom kt_lib import figures_of_training as drawing\ndrawing.REDRAWN = 0.02\n"
+        f"told = drawing.live_curve('SFT')\nfor at in range(1, {steps + 1}):\n    time.sleep(0.05)\n    told(at, 10, 1 / at)"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    nbclient.NotebookClient(notebook, timeout=60).execute()
+    shown = [out for out in cell.outputs if "application/vnd.plotly.v1+json" in out.get("data", {})]
+    assert len(shown) == plots

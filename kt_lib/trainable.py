@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import io
@@ -49,7 +50,11 @@ def _import_unsloth() -> None:
     os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(Path(tempfile.gettempdir()) / f"kt-unsloth-{os.getuid()}"))
+    if "UNSLOTH_COMPILE_LOCATION" not in os.environ:
+        # Python reads code from there: nobody else may write into it, so it has no name that could be guessed.
+        folder = tempfile.mkdtemp(prefix="kt-unsloth-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["UNSLOTH_COMPILE_LOCATION"] = folder
     importlib.import_module("unsloth")
 
 

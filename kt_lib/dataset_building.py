@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from kt_lib.artifacts import file_digest, write_whole
-from kt_lib.dataset_card import dataset_card
-from kt_lib.dataset_layouts import write_pairs, write_rows
-from kt_lib.dataset_lengths import Ruler
+from kt_lib.datafiles.card import dataset_card
+from kt_lib.datafiles.layouts import write_pairs, write_rows
+from kt_lib.datafiles.lengths import Ruler
 from kt_lib.dataset_sources import Given, OnSource, Workplace, gathered
 from kt_lib.deduplication import without_copies, without_near
 from kt_lib.errors import ParameterError

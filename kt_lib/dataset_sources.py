@@ -11,12 +11,12 @@ from typing import NamedTuple, TypeVar
 from kt_lib.conversation_rows import conversation_rows
 from kt_lib.corrections.made import correction_pairs, correction_rows, corrections
 from kt_lib.corrections.patterns import PATTERNS
-from kt_lib.dataset_layouts import read_dataset
+from kt_lib.datafiles.layouts import read_dataset
 from kt_lib.errors import SourceError
 from kt_lib.evidence_pairs import evidence_pairs
 from kt_lib.generator.dialogues import generate
 from kt_lib.mixes import Mix, Portion
-from kt_lib.quality import good_enough
+from kt_lib.quality.score import good_enough
 from kt_lib.records import Conversation, Edit, PreferencePair, Protocol, SftRow, Task
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.licences import Terms

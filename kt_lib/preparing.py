@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from kt_lib.dataset_lengths import Ruler
+from kt_lib.datafiles.lengths import Ruler
 from kt_lib.deduplication import without_copies, without_near
 from kt_lib.mixing import FunnelStep
 from kt_lib.permissions import enforce

@@ -11,7 +11,7 @@ from dataset_rows import TOOL, asked, called, good, pair, plain, said, write
 from typer.testing import CliRunner, Result
 
 from kt_lib.cli.app import app
-from kt_lib.dataset_layouts import read_dataset
+from kt_lib.datafiles.layouts import read_dataset
 
 Row = dict[str, Any]
 

@@ -11,7 +11,7 @@ from test_teacher import WORDS, Teacher, conversation, written
 from typer.testing import CliRunner, Result
 
 from kt_lib.cli.app import app
-from kt_lib.dataset_layouts import read_dataset
+from kt_lib.datafiles.layouts import read_dataset
 from kt_lib.errors import ConsentRequired, KtError, ModelNotFound, ParameterError
 from kt_lib.permissions import permitted
 from kt_lib.records import Request

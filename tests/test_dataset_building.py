@@ -12,9 +12,9 @@ import pytest
 import tiny_base
 from test_cli import kt
 
+from kt_lib.datafiles.layouts import read_dataset
+from kt_lib.datafiles.lengths import estimate
 from kt_lib.dataset_building import Built, build, mix_of, shipped_mixes
-from kt_lib.dataset_layouts import read_dataset
-from kt_lib.dataset_lengths import estimate
 from kt_lib.dataset_sources import Workplace
 from kt_lib.errors import ParameterError
 from kt_lib.mixes import Mix

@@ -10,9 +10,9 @@ import pytest
 from dataset_rows import HOST
 from markdown_it import MarkdownIt
 
-from kt_lib.dataset_card import dataset_card
-from kt_lib.dataset_layouts import write_pairs, write_rows
-from kt_lib.dataset_lengths import Ruler, estimate, lengths_of, ruler_of
+from kt_lib.datafiles.card import dataset_card
+from kt_lib.datafiles.layouts import write_pairs, write_rows
+from kt_lib.datafiles.lengths import Ruler, estimate, lengths_of, ruler_of
 from kt_lib.leakage import Leak, LeakageReport
 from kt_lib.mixing import FunnelStep, SourceLine
 from kt_lib.models.embedded import packaged_base
@@ -110,7 +110,7 @@ def test_leaks_are_listed() -> None:
 
 def test_lengths_are_the_models_own(tmp_path: Path) -> None:
     def counted(rows: Any) -> list[Any]:
-        from kt_lib.dataset_lengths import Length
+        from kt_lib.datafiles.lengths import Length
 
         return [Length(int(one.messages[0].content)) for one in rows]
 

@@ -102,7 +102,8 @@ def test_a_growing_curve_is_drawn_anew_in_its_place_and_gives_way_at_the_end(ste
 
     cell = nbformat.v4.new_code_cell(
         "import time\nfrom kt_lib import figures_of_training as drawing\ndrawing.REDRAWN = 0.02\n"
-        f"told = drawing.live_curve('SFT')\nfor at in range(1, {steps + 1}):\n    time.sleep(0.05)\n    told(at, 10, 1 / at)"
+        "told = drawing.live_curve('SFT')\n"
+        f"for at in range(1, {steps + 1}):\n    time.sleep(0.05)\n    told(at, 10, 1 / at)"
     )
     notebook = nbformat.v4.new_notebook(cells=[cell])
     nbclient.NotebookClient(notebook, timeout=60).execute()

@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 from kt_lib.agreement import cohen_kappa
 from kt_lib.cached_asking import Budget
 from kt_lib.errors import SetupError
-from kt_lib.judge import (
+from kt_lib.judges.agreement import agreement_with_people, in_words
+from kt_lib.judges.judge import (
     JudgeQuestion,
     Judging,
     Ruling,
@@ -22,7 +23,6 @@ from kt_lib.judge import (
     persona_questions,
     same_as_people_are_asked,
 )
-from kt_lib.judge_agreement import agreement_with_people, in_words
 from kt_lib.labels import Answer, Label, Origin, Question, QuestionKind, Side, Verdict
 from kt_lib.models.interface import Progress
 from kt_lib.personas import PERSONAS

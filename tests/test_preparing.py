@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tiny_base import task
 
-from kt_lib.dataset_lengths import Length, Ruler, estimate
+from kt_lib.datafiles.lengths import Length, Ruler, estimate
 from kt_lib.preparing import prepared
 from kt_lib.records import ChatMessage, SftRow, Task
 

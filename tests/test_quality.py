@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from chats_by_hand import DISK, call, chain, conversation, message, result
 
-from kt_lib.quality import FACTORS, Reason, good_enough, quality
-from kt_lib.quality_worth import Separation, separation, worth
+from kt_lib.quality.score import FACTORS, Reason, good_enough, quality
+from kt_lib.quality.worth import Separation, separation, worth
 from kt_lib.records import Conversation, MessagePart
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.store import Store

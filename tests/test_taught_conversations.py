@@ -10,8 +10,8 @@ import pytest
 from kt_lib.generator.dialogues import generate
 from kt_lib.records import ChatMessage, SftRow, ToolCall
 from kt_lib.splits import shingles
-from kt_lib.taught_conversations import Refusal, Shape, refusal
-from kt_lib.taught_likeness import Likeness
+from kt_lib.teaching.conversations import Refusal, Shape, refusal
+from kt_lib.teaching.likeness import Likeness
 
 Messages = list[ChatMessage]
 

@@ -19,8 +19,8 @@ from kt_lib.models.interface import Progress
 from kt_lib.models.openai_compatible import OpenAiModel
 from kt_lib.personas import PERSONAS
 from kt_lib.records import ChatMessage, Check, Completion, Request, Task, ToolSpec, Usage
-from kt_lib.teacher import Teaching, taught_rows
-from kt_lib.teacher_wishes import LONGEST, Wish, drawn_wishes, patterns, requests_for, scenarios
+from kt_lib.teaching.teacher import Teaching, taught_rows
+from kt_lib.teaching.wishes import LONGEST, Wish, drawn_wishes, patterns, requests_for, scenarios
 
 CASUAL, SENIOR, *_ = (one.name for one in PERSONAS)
 PLENTY = Budget(max_calls=1000, max_tokens=10_000_000)

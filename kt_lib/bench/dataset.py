@@ -14,10 +14,10 @@ def measure(rows: int = ROWS) -> dict[str, float]:
 
     `held_against` is the number of evaluation tasks; `check_s` is `kt dataset validate` on the file that was written.
     """
+    from kt_lib.datafiles.checks import validate
+    from kt_lib.datafiles.layouts import read_dataset
+    from kt_lib.datafiles.lengths import estimate
     from kt_lib.dataset_building import build
-    from kt_lib.dataset_checks import validate
-    from kt_lib.dataset_layouts import read_dataset
-    from kt_lib.dataset_lengths import estimate
     from kt_lib.dataset_sources import Workplace
     from kt_lib.mixes import Mix
     from kt_lib.world.suite import make_tasks

@@ -35,6 +35,7 @@ def measure(rows: int = 400, rounds: int = 2) -> dict[str, float]:
     best = {
         side: min((one for name, one in ran if name == side), key=lambda one: one["seconds"]) for side in ("kt", "trl")
     }
+    least = {side: min(one["cpu_seconds"] for name, one in ran if name == side) for side in ("kt", "trl")}
     kt, trl = best["kt"], best["trl"]
     rate = {side: one["tokens"] / one["seconds"] for side, one in best.items()}
     return {
@@ -43,6 +44,7 @@ def measure(rows: int = 400, rounds: int = 2) -> dict[str, float]:
         "tokens_per_s": rate["kt"],
         "trl_tokens_per_s": rate["trl"],
         "ratio_to_trl": rate["kt"] / rate["trl"],
+        "cpu_ratio_to_trl": least["trl"] / least["kt"],
         "loss": kt["loss"],
         "trl_loss": trl["loss"],
         "loss_ratio": kt["loss"] / trl["loss"],
@@ -78,10 +80,22 @@ def _run(side: str, rows: Path, out: Path) -> dict[str, float]:
 def child(side: str, file: str, out: str) -> None:
     """What the measured process does: trains one epoch, and writes seconds, tokens, peak_mb and loss to stdout."""
     rows = [SftRow.model_validate_json(line) for line in Path(file).read_bytes().split(b"\n")]
+    _import()
+    began = time.process_time()
     seconds, tokens = (_kt if side == "kt" else _bare)(rows, Path(out))
+    cpu = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {"seconds": seconds, "tokens": tokens, "peak_mb": peak, "loss": _loss(rows, Path(out))}
+    found = {"seconds": seconds, "cpu_seconds": cpu, "tokens": tokens, "peak_mb": peak, "loss": _loss(rows, Path(out))}
     sys.stdout.write("\n" + json.dumps(found) + "\n")
+
+
+def _import() -> None:
+    """What both sides need, so that neither is charged with it."""
+    from kt_lib.weights import quiet
+
+    with quiet(training=True):
+        from datasets import Dataset  # noqa: F401
+        from trl import SFTConfig, SFTTrainer  # noqa: F401
 
 
 def _kt(rows: list[SftRow], out: Path) -> tuple[float, int]:

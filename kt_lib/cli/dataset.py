@@ -12,9 +12,9 @@ from kt_lib.cli.dataset_build import build
 from kt_lib.cli.teach import teach
 
 if TYPE_CHECKING:
-    from kt_lib.dataset_checks import Finding, Findings
-    from kt_lib.dataset_lengths import Ruler
-    from kt_lib.dataset_records import Dataset, Written
+    from kt_lib.datafiles.checks import Finding, Findings
+    from kt_lib.datafiles.entries import Dataset, Written
+    from kt_lib.datafiles.lengths import Ruler
     from kt_lib.records import PreferencePair, SftRow
 
 app = typer.Typer(help="Training data: check a file, write it in another layout.", no_args_is_help=True)
@@ -56,8 +56,8 @@ def validate(
     repeated rows, rows that are longer than the model reads, and secrets. Each finding names its row and what to do.
     A row that is too long is an error where a length or a model was chosen, and a warning by the embedded model.
     """
-    from kt_lib.dataset_checks import validate as check
-    from kt_lib.dataset_layouts import read_dataset
+    from kt_lib.datafiles.checks import validate as check
+    from kt_lib.datafiles.layouts import read_dataset
 
     read = read_dataset(file)
     ruler = _ruler(model)
@@ -74,7 +74,7 @@ def validate(
 
 def _ruler(model: Path | None) -> Ruler:
     """The chosen model's tokenizer, else the embedded model's; an estimate where training is not installed."""
-    from kt_lib.dataset_lengths import estimate, ruler_of
+    from kt_lib.datafiles.lengths import estimate, ruler_of
     from kt_lib.errors import MissingPackage
     from kt_lib.models.embedded import packaged_base
 
@@ -147,7 +147,7 @@ def convert(
     Left out, and told with their place and reason, are rows that cannot be read, that the layout cannot say, or of
     people who did not agree. Ends with exit code 1 when no row could be written.
     """
-    from kt_lib.dataset_layouts import read_dataset
+    from kt_lib.datafiles.layouts import read_dataset
 
     read = read_dataset(file)
     kept, refused = _permitted(read, purpose, allow or [])
@@ -200,7 +200,7 @@ def _one_shape(read: Dataset) -> str:
 
 
 def _write(read: Dataset, what: str, out: Path, layout: Literal["trl", "openai"]) -> Written:
-    from kt_lib.dataset_layouts import write_pairs, write_rows, write_unpaired
+    from kt_lib.datafiles.layouts import write_pairs, write_rows, write_unpaired
     from kt_lib.errors import SetupError
 
     if what == "rows":

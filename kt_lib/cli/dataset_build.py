@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from kt_lib.datafiles.lengths import Ruler
     from kt_lib.dataset_building import Built
-    from kt_lib.dataset_lengths import Ruler
     from kt_lib.dataset_sources import Workplace
     from kt_lib.records import Task
 
@@ -95,7 +95,7 @@ def _named(given: list[str] | None, option: str, sources: Any) -> list[tuple[str
 
 def ruler(model: Path | None) -> Ruler:
     """The chosen model's tokenizer, else the embedded one's, which says that it is another's; an estimate without."""
-    from kt_lib.dataset_lengths import estimate, ruler_of
+    from kt_lib.datafiles.lengths import estimate, ruler_of
 
     return ruler_of(model) if model else estimate()
 

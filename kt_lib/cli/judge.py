@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from kt_lib.judge import JudgeQuestion, Judging
-    from kt_lib.judge_agreement import JudgeAgreement
+    from kt_lib.judges.agreement import JudgeAgreement
+    from kt_lib.judges.judge import JudgeQuestion, Judging
     from kt_lib.labels import Label
 
 _CACHE = "judge.jsonl"
@@ -35,8 +35,8 @@ def judge(
     from kt_lib.cached_asking import Budget
     from kt_lib.cli.progress import answers_as_they_come
     from kt_lib.errors import SetupError
-    from kt_lib.judge import judged
-    from kt_lib.judge_agreement import agreement_with_people
+    from kt_lib.judges.agreement import agreement_with_people
+    from kt_lib.judges.judge import judged
     from kt_lib.release import open_version
     from kt_lib.runs import workspace_root
     from kt_lib.settings import Settings
@@ -66,7 +66,7 @@ def _labels(state: Path) -> list[Label]:
 def _labelled_questions(root: Path, labels: list[Label]) -> list[JudgeQuestion]:
     """The questions of the newest run that a judge can be asked and a person has answered."""
     from kt_lib.cli.newest_run import rows_of_newest_run
-    from kt_lib.judge import same_as_people_are_asked
+    from kt_lib.judges.judge import same_as_people_are_asked
     from kt_lib.labelling.questions import questions_from
     from kt_lib.records import Conversation, Difference, Task
     from kt_lib.standing import standing

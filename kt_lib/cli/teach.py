@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from kt_lib.records import Task, ToolSpec
-    from kt_lib.teacher import Teaching, TeachingReport
+    from kt_lib.teaching.teacher import Teaching, TeachingReport
 
 _TOKENS_A_CALL = 5_000
 """Enough for the prompt and the longest conversation."""
@@ -54,8 +54,8 @@ def teach(
     from kt_lib.release import open_version
     from kt_lib.runs import workspace_root
     from kt_lib.settings import Settings
-    from kt_lib.teacher import taught_rows
-    from kt_lib.teacher_wishes import drawn_wishes
+    from kt_lib.teaching.teacher import taught_rows
+    from kt_lib.teaching.wishes import drawn_wishes
 
     if out.suffix not in (".jsonl", ".parquet"):
         raise ParameterError(f"--out {out.name}: end it in .jsonl or .parquet")
@@ -101,7 +101,7 @@ def _evaluation_tasks(root: Path) -> list[Task]:
 def _write(told: Teaching, out: Path) -> dict[str, str]:
     """Writes the rows, and beside them what was set aside; returns the files by what they hold."""
     from kt_lib.artifacts import write_rows as write_records
-    from kt_lib.dataset_layouts import write_rows
+    from kt_lib.datafiles.layouts import write_rows
 
     files = {}
     if told.rows:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from kt_lib.artifacts import file_digest
-from kt_lib.dataset_files import read_objects, write_objects
-from kt_lib.dataset_messages import Unusable
-from kt_lib.dataset_reading import read_row
-from kt_lib.dataset_records import Dataset, Entry, UnpairedRow, Written
+from kt_lib.datafiles.entries import Dataset, Entry, UnpairedRow, Written
+from kt_lib.datafiles.files import read_objects, write_objects
+from kt_lib.datafiles.messages import Unusable
+from kt_lib.datafiles.reading import read_row
 from kt_lib.models.wire import Names
 from kt_lib.records import (
     ChatMessage,

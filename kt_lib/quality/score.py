@@ -1,7 +1,7 @@
 """How good a conversation is to learn from, 0 to 1, with the reasons: what was looked at, with which weight, and why.
 
 A score is the weighted mean of what applies to the conversation. Each weight is a judgement, not a measurement; what
-the score is worth on data that people rated is measured by `quality_worth.worth`.
+the score is worth on data that people rated is measured by `quality.worth`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from kt_lib.branches import RATED_AS_A_WHOLE, Exchange, as_seen, best_leaf, exchanges, opinion, unanswered
 from kt_lib.calls.judging import goes_in_circles
 from kt_lib.calls.schemas import schema_fault
-from kt_lib.quality_signs import (
+from kt_lib.quality.signs import (
     cut_off,
     grounded,
     literals,

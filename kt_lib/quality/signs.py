@@ -104,6 +104,6 @@ def _language(text: str) -> str | None:
 
 @cache
 def _small_words() -> dict[str, frozenset[str]]:
-    text = (files("kt_lib") / "quality_signs.yaml").read_text(encoding="utf-8")
+    text = (files("kt_lib.quality") / "signs.yaml").read_text(encoding="utf-8")
     listed: dict[str, str] = yaml.load(text, Loader=yaml.BaseLoader)
     return {name: frozenset(words.split()) for name, words in listed.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kt_lib.agreement import ENOUGH, Coefficient, kappa, percent_agreement
-from kt_lib.judge import Judging, Ruling
+from kt_lib.judges.judge import Judging, Ruling
 from kt_lib.labels import Label
 from kt_lib.records import Rate, Record, Score
 from kt_lib.standing import standing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from kt_lib.quality import FACTORS, quality
+from kt_lib.quality.score import FACTORS, quality
 from kt_lib.records import Conversation, Record
 
 BY_PEOPLE = "said_by_people"

@@ -183,7 +183,7 @@ def _request(question: JudgeQuestion, answers: Sequence[str], constrained: bool)
 
 @once
 def _words() -> dict[str, Any]:
-    with as_file(files("kt_lib") / "judge.yaml") as path:
+    with as_file(files("kt_lib.judges") / "judge.yaml") as path:
         found: dict[str, Any] = read_yaml(path, "judge's prompt", SetupError)
     return found
 

@@ -24,9 +24,9 @@ from kt_lib.records import (
     ToolSpec,
     content_id,
 )
-from kt_lib.taught_conversations import Refusal, Shape, read_conversation, refusal
-from kt_lib.taught_likeness import Likeness
-from kt_lib.teacher_wishes import LONGEST, Wish, asked_again, patterns, requests_for
+from kt_lib.teaching.conversations import Refusal, Shape, read_conversation, refusal
+from kt_lib.teaching.likeness import Likeness
+from kt_lib.teaching.wishes import LONGEST, Wish, asked_again, patterns, requests_for
 
 TRIES = 3
 """Times a conversation is asked for: a refused one is asked for again at most twice."""

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kt_lib.dataset_examples import examples
-from kt_lib.dataset_lengths import Lengths, Ruler, lengths_of
+from kt_lib.datafiles.examples import examples
+from kt_lib.datafiles.lengths import Lengths, Ruler, lengths_of
 from kt_lib.errors import MissingPackage
 from kt_lib.leakage import LeakageReport
 from kt_lib.markdown_text import plain, table

@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from kt_lib.calls.writing import write_calls
-from kt_lib.dataset_files import Raw
-from kt_lib.dataset_messages import Notes, ReadFrom, Unusable, read_messages, read_tools
-from kt_lib.dataset_records import Entry, UnpairedRow
+from kt_lib.datafiles.entries import Entry, UnpairedRow
+from kt_lib.datafiles.files import Raw
+from kt_lib.datafiles.messages import Notes, ReadFrom, Unusable, read_messages, read_tools
 from kt_lib.records import ChatMessage, PreferencePair, Provenance, Record, SetAside, SftRow, ToolSpec
 
 _WORDS = TypeAdapter(list[ReadFrom])

@@ -14,7 +14,7 @@ from kt_lib.corrections.wordings import tools as agent_tools
 from kt_lib.errors import SetupError
 from kt_lib.personas import PERSONAS, persona
 from kt_lib.records import ChatMessage, Decoding, Record, Request, ToolSpec, content_id
-from kt_lib.taught_conversations import Refusal
+from kt_lib.teaching.conversations import Refusal
 from kt_lib.yaml_files import read_yaml
 
 WARMTH = 0.8
@@ -161,6 +161,6 @@ def asked_again(first: Request, fault: Refusal, tried: int) -> Request:
 
 @once
 def _words() -> dict[str, Any]:
-    with as_file(files("kt_lib") / "teacher.yaml") as path:
+    with as_file(files("kt_lib.teaching") / "teacher.yaml") as path:
         found: dict[str, Any] = read_yaml(path, "teacher's prompt", SetupError)
     return found

@@ -1,0 +1,1 @@
+"""A model that judges answers, and how far people agree with it."""

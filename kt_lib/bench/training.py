@@ -27,6 +27,8 @@ def measure(rows: int = 400, rounds: int = 2) -> dict[str, float]:
     Bare means: TRL's `SFTTrainer` on the packaged base with the same LoRA, learning rate, batch, threads, seed and
     rows, gradient checkpointing off, and nothing else set. Each side trains `rounds` times, in turns and in processes
     of its own; the best of each counts. `ratio_to_trl` is kt's rate over TRL's; `loss_ratio` is kt's loss over TRL's.
+    `cpu_ratio_to_trl` is TRL's processor time over kt's, least of each, from loading to saving: where others use the
+    machine too, it says more than the clock.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"

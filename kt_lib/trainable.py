@@ -173,11 +173,22 @@ def _by_unsloth(base: Path, adapter_in: Path | None, recipe: SftRecipe | DpoReci
         return model
     return FastLanguageModel.get_peft_model(
         model,
-        **_shape(recipe),
+        **_shape(recipe) | {"target_modules": _named_layers(model, recipe)},
         bias="none",
         use_gradient_checkpointing="unsloth" if way.device == "cuda" else False,
         random_state=recipe.seed,
     )
+
+
+def _named_layers(model: Any, recipe: SftRecipe | DpoRecipe) -> list[str]:
+    """Layers by name: of a word for all of them, versions of Unsloth take each letter for a layer."""
+    if not isinstance(recipe.lora.target_modules, str):
+        return list(recipe.lora.target_modules)
+    from torch.nn import Linear
+
+    last = model.get_output_embeddings()
+    found = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, Linear) and layer is not last)
+    return sorted({name.rpartition(".")[2] for name, _ in found})
 
 
 @contextlib.contextmanager

@@ -227,6 +227,8 @@ def test_a_forecast_sft_and_dpo_after_it_go_by_unsloth_as_the_notebook_calls_the
     assert json.loads(told.splitlines()[-1]) == {"engines": ["unsloth", "unsloth"], "adapters": ["sft", "sft+dpo"]}
     config = json.loads((tmp_path / "dpo" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "embedded_base", "the card of an adapter names no place"
+    layers = "q_proj k_proj v_proj o_proj gate_proj up_proj down_proj"
+    assert sorted(config["target_modules"]) == sorted(layers.split()), "all linear layers but the last"
 
 
 LIKE_THE_NOTEBOOK = """

@@ -48,6 +48,7 @@ class FastLanguageModel:
         """The model with a new adapter on it."""
         import peft
 
+        assert isinstance(shape["target_modules"], list), "each letter of a word is taken for a layer"
         config = peft.LoraConfig(**shape, bias=bias, task_type="CAUSAL_LM")
         return _marked(peft.get_peft_model(model, config), model.max_seq_length)
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from kt_lib.recipes import DpoRecipe, SftRecipe
-from kt_lib.records import JudgedAnswer, PreferencePair, SftRow, content_id
+from kt_lib.records import PreferencePair, SftRow, UnpairedRow, content_id
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Checkpoints:
         name: str,
         start: str,
         recipe: SftRecipe | DpoRecipe,
-        rows: Sequence[SftRow | PreferencePair | JudgedAnswer],
+        rows: Sequence[SftRow | PreferencePair | UnpairedRow],
     ) -> None:
         self._kept = folder is not None
         if folder is None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import TemplateError
 
 from kt_lib.errors import KtError
-from kt_lib.records import ChatMessage, JudgedAnswer, PreferencePair, SftRow
+from kt_lib.records import ChatMessage, PreferencePair, SftRow, UnpairedRow
 
 IGNORED = -100
 """The label of a token that is read and not learned; torch's cross-entropy leaves it out."""
@@ -63,12 +63,12 @@ def dpo_columns(pairs: Sequence[PreferencePair]) -> Any:
     )
 
 
-def kto_columns(judged: Sequence[JudgedAnswer]) -> Any:
+def kto_columns(judged: Sequence[UnpairedRow]) -> Any:
     """TRL's prompt, completion and label as a `datasets.Dataset`."""
-    return _dataset([{"completion": [_answer(one.answer)], "label": one.good, **_asked(one)} for one in judged])
+    return _dataset([{"completion": [_answer(one.completion)], "label": one.label, **_asked(one)} for one in judged])
 
 
-def row_lengths(rows: Sequence[SftRow | PreferencePair | JudgedAnswer], tokenizer: Any) -> list[tuple[int, ...]]:
+def row_lengths(rows: Sequence[SftRow | PreferencePair | UnpairedRow], tokenizer: Any) -> list[tuple[int, ...]]:
     """Tokens of each row; of a pair, those of the prompt with the chosen and with the rejected answer."""
     if not rows:
         return []
@@ -140,7 +140,7 @@ def _learned(places: Sequence[_Span], spans: Sequence[_Span]) -> list[bool]:
 
 
 def _rendered(
-    messages: list[dict[str, Any]], row: SftRow | PreferencePair | JudgedAnswer, tokenizer: Any, *, opened: bool = False
+    messages: list[dict[str, Any]], row: SftRow | PreferencePair | UnpairedRow, tokenizer: Any, *, opened: bool = False
 ) -> str:
     try:
         text: str = tokenizer.apply_chat_template(
@@ -163,14 +163,14 @@ def _dataset(rows: list[dict[str, Any]]) -> Any:
     return Dataset.from_list(rows, on_mixed_types="use_json")
 
 
-def _conversations(row: SftRow | PreferencePair | JudgedAnswer) -> list[list[dict[str, Any]]]:
+def _conversations(row: SftRow | PreferencePair | UnpairedRow) -> list[list[dict[str, Any]]]:
     if isinstance(row, SftRow):
         return [[_plain(one) for one in row.messages]]
-    answers = (row.chosen, row.rejected) if isinstance(row, PreferencePair) else (row.answer,)
+    answers = (row.chosen, row.rejected) if isinstance(row, PreferencePair) else (row.completion,)
     return [[*(_plain(one) for one in row.prompt), _answer(text)] for text in answers]
 
 
-def _asked(row: PreferencePair | JudgedAnswer) -> dict[str, Any]:
+def _asked(row: PreferencePair | UnpairedRow) -> dict[str, Any]:
     """The prompt, and the tools as JSON text, because schemas of different tools share no column type."""
     tools = json.dumps(_tools(row)) if row.tools else None
     return {"prompt": [_plain(one) for one in row.prompt], "tools": tools}
@@ -190,5 +190,5 @@ def _plain(message: ChatMessage) -> dict[str, Any]:
     return plain
 
 
-def _tools(row: SftRow | PreferencePair | JudgedAnswer) -> list[dict[str, Any]]:
+def _tools(row: SftRow | PreferencePair | UnpairedRow) -> list[dict[str, Any]]:
     return [{"type": "function", "function": tool.model_dump()} for tool in row.tools]

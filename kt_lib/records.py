@@ -515,21 +515,29 @@ class PreferencePair(Record):
     """Whether the people in it agreed to training use; None when unknown."""
 
 
-class JudgedAnswer(Record):
-    """An answer that was judged by itself, for TRL's KTOTrainer: no better or worse one stands beside it."""
+class UnpairedRow(Record):
+    """One answer that was found good or bad by itself: TRL's unpaired preference, for its KTOTrainer."""
 
     prompt: tuple[ChatMessage, ...]
     """Conversation before the answer."""
-    answer: str
-    """What was answered."""
-    good: bool
-    """Whether it was right, or liked."""
+    completion: str
+    """The answer."""
+    label: bool
+    """Whether it is wanted."""
     tools: tuple[ToolSpec, ...] = ()
     """Tools offered."""
     task_id: str
     """The task it came from."""
+    basis: str
+    """Why it is wanted or not."""
     evidence: str
     """Who says so."""
+    source: str = "own"
+    """The source it belongs to, as `SftRow.source`."""
+    licence: str | None = None
+    """Licence of what it was made of; None where none is stated."""
+    consent: bool | None = None
+    """Whether the people in it agreed to training use; None when unknown."""
 
 
 class Adapter(Record):

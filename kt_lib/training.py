@@ -19,13 +19,13 @@ from kt_lib.engines import engine
 from kt_lib.errors import KtError
 from kt_lib.memory import PeakMemory
 from kt_lib.recipes import DpoRecipe, SftRecipe
-from kt_lib.records import Adapter, JudgedAnswer, PreferencePair, SftRow
+from kt_lib.records import Adapter, PreferencePair, SftRow, UnpairedRow
 from kt_lib.trainable import open_for_training, started
 from kt_lib.training_plan import plan, reads, trainer_options
 from kt_lib.training_steps import OnStep, memory_told, run
 from kt_lib.weights import load_tokenizer, quiet, weights_digest
 
-AnyRow = TypeVar("AnyRow", SftRow, PreferencePair, JudgedAnswer)
+AnyRow = TypeVar("AnyRow", SftRow, PreferencePair, UnpairedRow)
 
 
 def train_sft(
@@ -96,7 +96,7 @@ def train_dpo(
 def train_kto(
     base: Path,
     adapter_in: Path | None,
-    judged: Sequence[JudgedAnswer],
+    judged: Sequence[UnpairedRow],
     out: Path,
     recipe: DpoRecipe,
     on_step: OnStep | None = None,
@@ -107,7 +107,7 @@ def train_kto(
     `recipe.loss_type` says nothing here. Whichever kind is rarer weighs more, so that both weigh the same. Otherwise
     as `train_dpo`; KtError also where all answers are good or all bad, and for batches of one.
     """
-    good = sum(one.good for one in judged)
+    good = sum(one.label for one in judged)
     bad = len(judged) - good
     if not good or not bad:
         raise KtError(f"{good} good and {bad} bad answers are no ground for KTO: give some of both, or train by SFT")
@@ -140,7 +140,7 @@ def fitting(rows: Sequence[AnyRow], base: Path, max_length: int | None = None) -
     return fits, [row for row, size in zip(rows, sizes, strict=True) if size > most]
 
 
-def lengths(rows: Sequence[SftRow | PreferencePair | JudgedAnswer], base: Path) -> list[int]:
+def lengths(rows: Sequence[SftRow | PreferencePair | UnpairedRow], base: Path) -> list[int]:
     """Tokens of each row by the model's own template; of a pair, those of the prompt with the longer answer."""
     return [max(sides) for sides in row_lengths(rows, load_tokenizer(base))]
 
@@ -163,7 +163,7 @@ def _train(
     name: str,
     base: Path,
     adapter_in: Path | None,
-    rows: Sequence[SftRow] | Sequence[PreferencePair] | Sequence[JudgedAnswer],
+    rows: Sequence[SftRow] | Sequence[PreferencePair] | Sequence[UnpairedRow],
     out: Path,
     recipe: SftRecipe | DpoRecipe,
     prepare: Callable[[Any], _Prepared],

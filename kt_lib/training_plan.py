@@ -11,7 +11,7 @@ from kt_lib.engines import Engine, options
 from kt_lib.errors import KtError
 from kt_lib.memory import Estimate, check_room, estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
-from kt_lib.records import JudgedAnswer, PreferencePair, SftRow
+from kt_lib.records import PreferencePair, SftRow, UnpairedRow
 
 
 class Plan(NamedTuple):
@@ -32,7 +32,7 @@ def plan(
     recipe: SftRecipe | DpoRecipe,
     way: Engine,
     sizes: Sequence[int],
-    rows: Sequence[SftRow | PreferencePair | JudgedAnswer],
+    rows: Sequence[SftRow | PreferencePair | UnpairedRow],
 ) -> Plan:
     """What is known before the weights are read; KtError for what cannot end well. `sizes` are the rows' tokens."""
     at = max(range(len(sizes)), key=lambda one: sizes[one])

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kt_lib.datafiles.checks import validate
-from kt_lib.datafiles.entries import Dataset, UnpairedRow
+from kt_lib.datafiles.entries import Dataset
 from kt_lib.datafiles.files import write_objects
 from kt_lib.datafiles.layouts import read_dataset, write_pairs, write_rows, write_unpaired
 from kt_lib.datafiles.lengths import estimate
 from kt_lib.errors import SetupError
-from kt_lib.records import ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec
+from kt_lib.records import ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec, UnpairedRow
 
 KINDS = ["jsonl", "parquet"]
 

@@ -20,7 +20,7 @@ from kt_lib.engines import engine
 from kt_lib.errors import KtError, NoLocalWeights
 from kt_lib.models.embedded import packaged_base
 from kt_lib.recipes import DpoRecipe, SftRecipe
-from kt_lib.records import Adapter, ChatMessage, JudgedAnswer, PreferencePair, Request, SftRow, ToolCall, ToolSpec
+from kt_lib.records import Adapter, ChatMessage, PreferencePair, Request, SftRow, ToolCall, ToolSpec, UnpairedRow
 from kt_lib.release import answers
 from kt_lib.training import fitting, lengths, train_dpo, train_kto, train_sft
 from kt_lib.weights import load, load_tokenizer, quiet, weights_digest
@@ -315,16 +315,18 @@ def test_another_form_of_preference_loss_is_a_matter_of_the_recipe(base: Path, t
     assert adapter.losses[0][1] == pytest.approx((0 - 1 / (2 * recipe.beta)) ** 2, rel=1e-3), "IPO's squared distance"
 
 
-def judged(count: int) -> list[JudgedAnswer]:
+def judged(count: int) -> list[UnpairedRow]:
     sides = [(pair, text, text == pair.chosen) for pair in pairs(count) for text in (pair.chosen, pair.rejected)]
     return [
-        JudgedAnswer(prompt=pair.prompt, answer=text, good=good, task_id=pair.task_id, evidence="a rating")
+        UnpairedRow(
+            prompt=pair.prompt, completion=text, label=good, task_id=pair.task_id, basis="b", evidence="a rating"
+        )
         for pair, text, good in sides
     ]
 
 
 def test_answers_that_were_judged_one_by_one_are_learned_from(base: Path, tmp_path: Path) -> None:
-    rows = [one for at, one in enumerate(judged(12)) if one.good or at < 16]
+    rows = [one for at, one in enumerate(judged(12)) if one.label or at < 16]
     recipe = PREFER.model_copy(update={"num_train_epochs": 4, "learning_rate": 5e-3})
     adapter = train_kto(base, None, rows, tmp_path / "kto", recipe)
     assert adapter.name == "kto"
@@ -337,7 +339,7 @@ def test_answers_that_were_judged_one_by_one_are_learned_from(base: Path, tmp_pa
 
 
 def test_judged_answers_of_one_kind_or_one_at_a_time_are_refused(base: Path, tmp_path: Path) -> None:
-    good = [one for one in judged(4) if one.good]
+    good = [one for one in judged(4) if one.label]
     with pytest.raises(KtError, match="4 good and 0 bad answers are no ground for KTO"):
         train_kto(base, None, good, tmp_path / "kto", PREFER)
     with pytest.raises(KtError, match="set `per_device_train_batch_size` to 2 or more"):

@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from kt_lib.datafiles.diversity import Diversity, diversity
-from kt_lib.datafiles.entries import Dataset, Entry, UnpairedRow
+from kt_lib.datafiles.entries import Dataset, Entry
 from kt_lib.datafiles.lengths import Length, Ruler, TrainingRow
 from kt_lib.datafiles.rules import Severity, faults_of
 from kt_lib.leakage import request
-from kt_lib.records import ChatMessage, PreferencePair, Record, SetAside, SftRow, ToolSpec, canonical_json
+from kt_lib.records import ChatMessage, PreferencePair, Record, SetAside, SftRow, ToolSpec, UnpairedRow, canonical_json
 
 FEWEST = 50
 """Rows that a dataset should have at least."""

@@ -4,32 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kt_lib.records import ChatMessage, PreferencePair, Record, SetAside, SftRow, ToolSpec
-
-
-class UnpairedRow(Record):
-    """One answer that was found good or bad by itself (TRL's unpaired preference, for KTO)."""
-
-    prompt: tuple[ChatMessage, ...]
-    """Conversation before the answer."""
-    completion: str
-    """The answer."""
-    label: bool
-    """Whether it is wanted."""
-    tools: tuple[ToolSpec, ...] = ()
-    """Tools offered."""
-    task_id: str
-    """The task it came from."""
-    basis: str
-    """Why it is wanted or not."""
-    evidence: str
-    """Who says so."""
-    source: str = "own"
-    """The source it belongs to, as `SftRow.source`."""
-    licence: str | None = None
-    """Licence of what it was made of; None where none is stated."""
-    consent: bool | None = None
-    """Whether the people in it agreed to training use; None when unknown."""
+from kt_lib.records import PreferencePair, Record, SetAside, SftRow, UnpairedRow
 
 
 class Entry(Record):

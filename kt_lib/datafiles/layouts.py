@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from kt_lib.artifacts import file_digest
-from kt_lib.datafiles.entries import Dataset, Entry, UnpairedRow, Written
+from kt_lib.datafiles.entries import Dataset, Entry, Written
 from kt_lib.datafiles.files import read_objects, write_objects
 from kt_lib.datafiles.messages import Unusable
 from kt_lib.datafiles.reading import read_row
@@ -31,6 +31,7 @@ from kt_lib.records import (
     SftRow,
     ToolCall,
     ToolSpec,
+    UnpairedRow,
 )
 
 Layout = Literal["trl", "openai"]

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kt_lib.datafiles.entries import UnpairedRow
 from kt_lib.datafiles.layouts import trl_messages, trl_tools
 from kt_lib.errors import MissingPackage, ModelNotFound
-from kt_lib.records import ChatMessage, PreferencePair, Record, SftRow
+from kt_lib.records import ChatMessage, PreferencePair, Record, SftRow, UnpairedRow
 
 TrainingRow = SftRow | PreferencePair | UnpairedRow
 LETTERS_A_TOKEN = 4

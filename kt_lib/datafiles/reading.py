@@ -14,10 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from kt_lib.calls.writing import write_calls
-from kt_lib.datafiles.entries import Entry, UnpairedRow
+from kt_lib.datafiles.entries import Entry
 from kt_lib.datafiles.files import Raw
 from kt_lib.datafiles.messages import Notes, ReadFrom, Unusable, read_messages, read_tools
-from kt_lib.records import ChatMessage, PreferencePair, Provenance, Record, SetAside, SftRow, ToolSpec
+from kt_lib.records import ChatMessage, PreferencePair, Provenance, Record, SetAside, SftRow, ToolSpec, UnpairedRow
 
 _WORDS = TypeAdapter(list[ReadFrom])
 _ABOUT = frozenset(("kind", "task_id", "basis", "evidence", "source", "licence", "consent", "learn"))

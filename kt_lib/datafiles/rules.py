@@ -11,9 +11,8 @@ from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from kt_lib.calls.protocol import read_agent
-from kt_lib.datafiles.entries import UnpairedRow
 from kt_lib.datafiles.lengths import TrainingRow
-from kt_lib.records import ChatMessage, Completion, PreferencePair, SftRow, ToolCall, ToolSpec
+from kt_lib.records import ChatMessage, Completion, PreferencePair, SftRow, ToolCall, ToolSpec, UnpairedRow
 from kt_lib.secret_patterns import find_secrets
 
 Severity = Literal["error", "warning"]

@@ -17,7 +17,8 @@ pytest.importorskip("trl")
 from kt_lib.artifacts import write_rows
 from kt_lib.calls.writing import write_calls
 from kt_lib.cli.app import app
-from kt_lib.errors import ArtifactError, ParameterError
+from kt_lib.datafiles.layouts import write_rows as write_dataset
+from kt_lib.errors import ParameterError, SourceError
 from kt_lib.records import ChatMessage, PreferencePair
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -81,7 +82,7 @@ def test_the_cost_can_be_had_without_the_training(place: Path, tmp_path: Path) -
         (("--recipe", "huge"), ParameterError, "no recipe is called 'huge'"),
         (("--set", "lr=1"), ParameterError, "write `sft.FIELD=VALUE`"),
         (("--set", "sft.epochs=1"), ParameterError, "there is no `epochs`"),
-        (("--pairs", "nowhere.jsonl"), ArtifactError, "nowhere.jsonl is missing"),
+        (("--pairs", "nowhere.jsonl"), SourceError, "nowhere.jsonl"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_trained(
@@ -91,6 +92,21 @@ def test_what_is_wrong_is_told_before_anything_is_trained(
     assert isinstance(ran.exception, fault)
     assert words in str(ran.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_that_kt_built_is_learned_as_it_is_and_a_broken_row_in_it_is_named(
+    place: Path, tmp_path: Path
+) -> None:
+    built = tmp_path / "rows.jsonl"
+    write_dataset(built, [sft_row(task(at)) for at in range(8)])
+    told = ["train", str(built), "--base", str(place / "base"), "--out", str(tmp_path / "out"), *EIGHT]
+    ran = CliRunner().invoke(app, told)
+    assert ran.exit_code == 0, ran.output
+    assert "sft: 8 rows" in ran.stdout
+    built.write_bytes(built.read_bytes() + b"{broken\n")
+    refused = CliRunner().invoke(app, told)
+    assert isinstance(refused.exception, SourceError)
+    assert "line 9" in str(refused.exception)
 
 
 @pytest.mark.loop

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kt_lib.errors import SourceError
+
 if TYPE_CHECKING:
+    from kt_lib.datafiles.entries import Dataset
     from kt_lib.forecast import Forecast
     from kt_lib.recipes import Recipe
     from kt_lib.records import Adapter, PreferencePair, SftRow
 
 
 def train(
-    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="SFT rows as 07_datasets writes them (.jsonl).")],
+    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="SFT rows: of a run, or TRL's or OpenAI's layout.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write the adapters to: `sft`, `dpo`.")],
     base: Annotated[
         Path | None, typer.Option("--base", help="Folder of the model's weights; the embedded model's by default.")
     ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="A shipped recipe by name, or a YAML file.")] = "embedded",
-    pairs: Annotated[Path | None, typer.Option("--pairs", help="Preference pairs to learn after SFT (.jsonl).")] = None,
+    pairs: Annotated[Path | None, typer.Option("--pairs", help="File of preference pairs to learn after SFT.")] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field: sft.learning_rate=1e-4."),
@@ -39,11 +42,10 @@ def train(
     `accelerate launch --multi_gpu -m kt_lib train ...`, with several processes on CPUs by `torchrun --standalone
     --nproc-per-node 2 -m kt_lib train ...`: each takes its own part of every step, and the first one writes.
     """
-    from kt_lib.artifacts import read_rows
+    from kt_lib.datafiles.layouts import read_dataset
     from kt_lib.engines import engine
     from kt_lib.forecast import forecast
     from kt_lib.models.embedded import packaged_base
-    from kt_lib.records import PreferencePair, SftRow
     from kt_lib.trainable import started
 
     how = _recipe(recipe, sets or [])
@@ -51,9 +53,9 @@ def train(
     preferred: list[PreferencePair] = []
     # Before a row is counted: Unsloth must come into the process before transformers does.
     with started(engine(how.sft)):
-        taught, long = _fitting(list(read_rows(rows, SftRow)), folder, how.sft.max_length)
+        taught, long = _fitting(list(_whole(read_dataset(rows)).rows), folder, how.sft.max_length)
         if pairs and how.dpo:
-            preferred, too_long = _fitting(list(read_rows(pairs, PreferencePair)), folder, how.dpo.max_length)
+            preferred, too_long = _fitting(list(_whole(read_dataset(pairs)).pairs), folder, how.dpo.max_length)
             long += too_long
     if plan:
         _tell_cost(forecast(folder, taught, preferred, how.sft, how.dpo), long, as_json)
@@ -99,6 +101,17 @@ def _recipe(name: str, sets: list[str]) -> Recipe:
         else:
             parts[part][place] = value
     return changed(recipe(name), parts["sft"], parts["dpo"])
+
+
+def _whole(read: Dataset) -> Dataset:
+    """The file, where every row of it can be used: what to leave out is no decision of the training's."""
+    if read.set_aside:
+        first = read.set_aside[0]
+        raise SourceError(
+            f"{read.name}: {len(read.set_aside):,} row(s) cannot be used, the first at {first.source.place}:"
+            f" {first.reason}. `kt dataset validate` tells all of them, `kt dataset convert` leaves them out"
+        )
+    return read
 
 
 def _fitting(rows: list[Any], base: Path, max_length: int | None) -> tuple[list[Any], int]:

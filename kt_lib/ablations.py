@@ -8,8 +8,8 @@ from pathlib import Path
 from kt_lib.errors import KtError
 from kt_lib.recipes import SftRecipe
 from kt_lib.records import Adapter, SftRow
-from kt_lib.training import train_sft
-from kt_lib.training_steps import OnStep
+from kt_lib.training.steps import OnStep
+from kt_lib.training.trainers import train_sft
 
 FOLDER = "ablations"
 

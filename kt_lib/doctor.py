@@ -170,8 +170,8 @@ def _without_secrets(url: str) -> str:
 
 def _training() -> Check:
     """Which engine would train here, and why."""
-    from kt_lib.engines import engine, ground
     from kt_lib.recipes import recipe
+    from kt_lib.training.engines import engine, ground
 
     try:
         there = ground()

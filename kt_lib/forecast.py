@@ -11,14 +11,14 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from kt_lib.checkpoints import optimiser_steps
-from kt_lib.columns import row_lengths
-from kt_lib.engines import engine
-from kt_lib.memory import Estimate, estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import PreferencePair, Record, SftRow
-from kt_lib.trainable import started
-from kt_lib.training import train_dpo, train_sft
+from kt_lib.training.checkpoints import optimiser_steps
+from kt_lib.training.columns import row_lengths
+from kt_lib.training.engines import engine
+from kt_lib.training.memory import Estimate, estimate
+from kt_lib.training.trainable import started
+from kt_lib.training.trainers import train_dpo, train_sft
 from kt_lib.weights import load_tokenizer
 
 Row = TypeVar("Row", SftRow, PreferencePair)

@@ -12,10 +12,10 @@ from tiny_base import make_base, sft_row, task
 
 pytest.importorskip("trl")
 
-from kt_lib.columns import IGNORED, Tokens, sft_tokens
 from kt_lib.errors import KtError
 from kt_lib.models.embedded import packaged_base
 from kt_lib.records import ChatMessage, SftRow, ToolCall, ToolSpec
+from kt_lib.training.columns import IGNORED, Tokens, sft_tokens
 from kt_lib.weights import import_peft, load, load_tokenizer, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

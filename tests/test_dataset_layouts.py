@@ -326,7 +326,7 @@ def test_datasets_loads_every_message_as_it_was(tmp_path: Path, kind: str) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_trl_trains_on_a_file_of_pairs_as_on_the_pairs_themselves(tmp_path: Path, kind: str) -> None:
     datasets = pytest.importorskip("datasets")
-    from kt_lib.columns import dpo_columns
+    from kt_lib.training.columns import dpo_columns
 
     pairs = [
         PreferencePair(
@@ -347,8 +347,8 @@ def test_trl_trains_on_a_file_of_pairs_as_on_the_pairs_themselves(tmp_path: Path
 
 def test_a_loaded_row_is_rendered_as_the_trainer_renders_it(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    from kt_lib.columns import sft_tokens
     from kt_lib.models.embedded import packaged_base
+    from kt_lib.training.columns import sft_tokens
     from kt_lib.weights import load_tokenizer
 
     write_rows(tmp_path / "rows.parquet", mixed_rows())

@@ -15,11 +15,11 @@ from tiny_base import make_base, sft_row, task
 from unsloth_double import put_into
 
 from kt_lib.artifacts import write_rows
-from kt_lib.engines import Engine, Ground, engine, ground, options
 from kt_lib.errors import MissingPackage
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
-from kt_lib.trainable import open_for_training, started
-from kt_lib.training import train_sft
+from kt_lib.training.engines import Engine, Ground, engine, ground, options
+from kt_lib.training.trainable import open_for_training, started
+from kt_lib.training.trainers import train_sft
 
 QUICK = SftRecipe(num_train_epochs=1, learning_rate=3e-3, per_device_train_batch_size=4, seed=1)
 IN_FOUR_BITS = QUICK.model_copy(update={"load_in_4bit": True})
@@ -94,7 +94,7 @@ def test_rows_pass_by_what_unsloth_would_do_to_them() -> None:
 
 def test_this_machine_is_looked_at_without_importing_what_trains() -> None:
     look = (
-        "import sys; from kt_lib.engines import engine, ground; from kt_lib.recipes import recipe;"
+        "import sys; from kt_lib.training.engines import engine, ground; from kt_lib.recipes import recipe;"
         "engine(recipe('embedded').sft, ground());"
         "sys.exit(bool({'unsloth', 'trl', 'transformers', 'peft', 'bitsandbytes'} & set(sys.modules)))"
     )
@@ -140,10 +140,10 @@ def test_a_base_in_four_bits_learns_on_the_cpu_also_after_it_has_answered() -> N
 
 AFTER_ANSWERING = """
 import json, sys
-from kt_lib.engines import engine
+from kt_lib.training.engines import engine
 from kt_lib.models.embedded import packaged_base
 from kt_lib.recipes import SftRecipe
-from kt_lib.trainable import open_for_training, started
+from kt_lib.training.trainable import open_for_training, started
 
 recipe = SftRecipe(num_train_epochs=1, learning_rate=3e-3, per_device_train_batch_size=4, seed=1, load_in_4bit=True)
 way = engine(recipe)
@@ -177,7 +177,7 @@ print(json.dumps({
 
 def test_four_bits_after_a_training_without_them_are_refused_with_the_remedy(base: Path, tmp_path: Path) -> None:
     told = (
-        "import sys; from pathlib import Path; from kt_lib.engines import engine; from kt_lib.trainable import started;"
+        "import sys; from kt_lib.training.engines import engine; from kt_lib.training.trainable import started\n"
         "from kt_lib.recipes import recipe; from kt_lib.errors import KtError\n"
         "plain = recipe('embedded').sft\n"
         "with started(engine(plain)): pass\n"
@@ -236,11 +236,11 @@ import json, pickle, sys
 from pathlib import Path
 
 out, rows, pairs = pickle.loads(Path(sys.argv[1]).read_bytes())
-from kt_lib.engines import engine
+from kt_lib.training.engines import engine
 from kt_lib.forecast import forecast
 from kt_lib.models.embedded import packaged_base
 from kt_lib.recipes import changed, recipe
-from kt_lib.training import train_dpo, train_sft
+from kt_lib.training.trainers import train_dpo, train_sft
 
 how = changed(recipe("embedded"), {"num_train_epochs": 1}, {"num_train_epochs": 1})
 forecast(packaged_base(), rows, pairs, how.sft, how.dpo)

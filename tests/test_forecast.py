@@ -10,7 +10,7 @@ from kt_lib.figures_of_training import live_curve
 from kt_lib.forecast import forecast
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
 from kt_lib.records import PreferencePair
-from kt_lib.training import train_dpo, train_sft
+from kt_lib.training.trainers import train_dpo, train_sft
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

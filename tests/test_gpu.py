@@ -14,8 +14,8 @@ from test_training import pairs
 from tiny_base import make_base, sft_row, task
 
 from kt_lib.bench import gpu
-from kt_lib.engines import Ground, ground
 from kt_lib.recipes import DpoRecipe, SftRecipe
+from kt_lib.training.engines import Ground, ground
 
 THERE = ground()
 needs_gpu = pytest.mark.skipif(THERE.maker != "NVIDIA", reason=gpu.absent(THERE) or "an NVIDIA GPU is there")
@@ -36,8 +36,8 @@ by, base, out, rows, pairs, sft, dpo, before = pickle.loads(Path(sys.argv[1]).re
 exec(before)
 if by != "unsloth":
     import transformers  # Unsloth is left out of a process that it did not come into first
-from kt_lib.engines import engine
-from kt_lib.training import train_dpo, train_sft
+from kt_lib.training.engines import engine
+from kt_lib.training.trainers import train_dpo, train_sft
 
 way = engine(sft)
 first = train_sft(base, rows, out / "sft", sft)
@@ -198,7 +198,7 @@ def test_a_card_is_known_by_its_whole_name(card: str, peak: float | None) -> Non
 
 def test_measured_rows_are_long_conversations_that_fit_the_recipe() -> None:
     from kt_lib.models.embedded import packaged_base
-    from kt_lib.training import lengths
+    from kt_lib.training.trainers import lengths
     from kt_lib.weights import quiet
 
     with quiet():

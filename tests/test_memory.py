@@ -13,12 +13,12 @@ from tiny_base import make_base
 
 pytest.importorskip("trl")
 
-from kt_lib.engines import Engine, Ground, engine
 from kt_lib.errors import ArtifactError, KtError
-from kt_lib.memory import Estimate, check_room, estimate
 from kt_lib.models.embedded import packaged_base
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe, changed, recipe
-from kt_lib.trainable import open_for_training, started
+from kt_lib.training.engines import Engine, Ground, engine
+from kt_lib.training.memory import Estimate, check_room, estimate
+from kt_lib.training.trainable import open_for_training, started
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -129,11 +129,11 @@ def test_a_folder_without_a_configuration_is_told(tmp_path: Path) -> None:
 MEASURE = """
 import json, sys
 from pathlib import Path
-from kt_lib.engines import engine
-from kt_lib.memory import estimate
+from kt_lib.training.engines import engine
+from kt_lib.training.memory import estimate
 from kt_lib.recipes import SftRecipe
 from kt_lib.records import ChatMessage, SftRow
-from kt_lib.training import lengths, train_sft
+from kt_lib.training.trainers import lengths, train_sft
 
 base, words = Path(sys.argv[1]), int(sys.argv[2])
 recipe = SftRecipe(num_train_epochs=1, learning_rate=1e-3, per_device_train_batch_size=4, seed=1)

@@ -18,7 +18,7 @@ from kt_lib.recipes import SftRecipe
 from kt_lib.records import ModelVersion, Score, Verdict
 from kt_lib.release import base_or_reason, export, folder_of, local_base, merge, place, promote
 from kt_lib.statistics import paired_counts, wilson
-from kt_lib.training import train_sft
+from kt_lib.training.trainers import train_sft
 from kt_lib.versions import new_version
 from kt_lib.weights import check_weights, model_digest, weights_digest
 
@@ -106,7 +106,7 @@ from tiny_base import odd_row
 from kt_lib.models.embedded import packaged_base
 from kt_lib.recipes import SftRecipe
 from kt_lib.release import merge
-from kt_lib.training import train_sft
+from kt_lib.training.trainers import train_sft
 
 out = Path(sys.argv[1])
 recipe = SftRecipe(num_train_epochs=1, learning_rate=5e-3, per_device_train_batch_size=4, seed=1, load_in_4bit=True)

@@ -15,14 +15,14 @@ import pytest
 from tiny_base import as_agent, call_of, make_base, odd_row, sft_row, task
 
 from kt_lib.calls.writing import write_calls
-from kt_lib.checkpoints import Checkpoints
-from kt_lib.engines import engine
 from kt_lib.errors import KtError, NoLocalWeights
 from kt_lib.models.embedded import packaged_base
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Adapter, ChatMessage, PreferencePair, Request, SftRow, ToolCall, ToolSpec, UnpairedRow
 from kt_lib.release import answers
-from kt_lib.training import fitting, lengths, train_dpo, train_kto, train_sft
+from kt_lib.training.checkpoints import Checkpoints
+from kt_lib.training.engines import engine
+from kt_lib.training.trainers import fitting, lengths, train_dpo, train_kto, train_sft
 from kt_lib.weights import load, load_tokenizer, quiet, weights_digest
 
 QUICK = SftRecipe(num_train_epochs=1, learning_rate=3e-3, per_device_train_batch_size=4, seed=1)
@@ -120,7 +120,7 @@ def test_dpo_starts_from_the_sft_adapter_and_learns_to_prefer(base: Path, tmp_pa
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
-from kt_lib.training import train_dpo, train_sft
+from kt_lib.training.trainers import train_dpo, train_sft
 
 train, base, before, rows, recipe, folder = pickle.loads(Path(sys.argv[1]).read_bytes())
 die = lambda step, of, loss: step == 7 and os.kill(os.getpid(), signal.SIGKILL)

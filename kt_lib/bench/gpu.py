@@ -14,10 +14,10 @@ from pathlib import Path
 
 import yaml
 
-from kt_lib.engines import Ground, engine, ground
 from kt_lib.errors import KtError
 from kt_lib.recipes import SftRecipe, recipe
 from kt_lib.records import ChatMessage, SftRow
+from kt_lib.training.engines import Ground, engine, ground
 
 SIDES = ("unsloth", "trl+peft")
 _CHILD = "import sys; from kt_lib.bench.gpu import child; child(*sys.argv[1:])"
@@ -154,8 +154,8 @@ def child(side: str, base: str, file: str, out: str) -> None:
     way = engine(how())
     if way.name != side:
         raise KtError(f"{side} was asked for, and this process trains otherwise: {way.reason}")
-    from kt_lib.trainable import started
-    from kt_lib.training import lengths, train_sft
+    from kt_lib.training.trainable import started
+    from kt_lib.training.trainers import lengths, train_sft
     from kt_lib.weights import parameters
 
     read = [SftRow.model_validate_json(line) for line in Path(file).read_bytes().split(b"\n")]

@@ -102,15 +102,15 @@ def _import() -> None:
 
 def _kt(rows: list[SftRow], out: Path) -> tuple[float, int]:
     from kt_lib.models.embedded import packaged_base
-    from kt_lib.training import train_sft
+    from kt_lib.training.trainers import train_sft
 
     adapter = train_sft(packaged_base(), rows, out, _RECIPE)
     return adapter.seconds, adapter.tokens
 
 
 def _bare(rows: list[SftRow], out: Path) -> tuple[float, int]:
-    from kt_lib.engines import engine
     from kt_lib.models.embedded import packaged_base
+    from kt_lib.training.engines import engine
     from kt_lib.weights import load, load_tokenizer, quiet
 
     with quiet(engine(_RECIPE).threads, training=True):

@@ -43,10 +43,10 @@ def train(
     --nproc-per-node 2 -m kt_lib train ...`: each takes its own part of every step, and the first one writes.
     """
     from kt_lib.datafiles.layouts import read_dataset
-    from kt_lib.engines import engine
     from kt_lib.forecast import forecast
     from kt_lib.models.embedded import packaged_base
-    from kt_lib.trainable import started
+    from kt_lib.training.engines import engine
+    from kt_lib.training.trainable import started
 
     how = _recipe(recipe, sets or [])
     folder = base or packaged_base()
@@ -71,7 +71,7 @@ def _trained(
     how: Recipe,
     checkpoints: Path | None,
 ) -> list[Adapter]:
-    from kt_lib.training import train_dpo, train_sft
+    from kt_lib.training.trainers import train_dpo, train_sft
 
     made = [train_sft(base, rows, out / "sft", how.sft, _bar("SFT"), checkpoints)]
     if how.dpo and pairs:
@@ -115,7 +115,7 @@ def _whole(read: Dataset) -> Dataset:
 
 
 def _fitting(rows: list[Any], base: Path, max_length: int | None) -> tuple[list[Any], int]:
-    from kt_lib.training import fitting
+    from kt_lib.training.trainers import fitting
 
     kept, left_out = fitting(rows, base, max_length)
     return kept, len(left_out)

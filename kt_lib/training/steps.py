@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kt_lib.errors import KtError
-from kt_lib.memory import PeakMemory, remedies
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Record
+from kt_lib.training.memory import PeakMemory, remedies
 
 OnStep = Callable[[int, int, float], None]
 """Called after every optimiser step with (steps done, steps in all, loss)."""

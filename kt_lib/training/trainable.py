@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kt_lib.engines import Engine
 from kt_lib.errors import ArtifactError, KtError
 from kt_lib.recipes import DpoRecipe, SftRecipe
+from kt_lib.training.engines import Engine
 from kt_lib.weights import import_peft, load, put_adapter, quiet, weights_digest
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kt_lib.engines import Engine, options
 from kt_lib.errors import KtError
-from kt_lib.memory import Estimate, check_room, estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import PreferencePair, SftRow, UnpairedRow
+from kt_lib.training.engines import Engine, options
+from kt_lib.training.memory import Estimate, check_room, estimate
 
 
 class Plan(NamedTuple):

@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from kt_lib.engines import Engine
-from kt_lib.memory import Estimate
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Adapter
-from kt_lib.training_plan import Plan
-from kt_lib.training_steps import Trained
+from kt_lib.training.engines import Engine
+from kt_lib.training.memory import Estimate
+from kt_lib.training.plan import Plan
+from kt_lib.training.steps import Trained
 from kt_lib.weights import weights_digest
 
 log = logging.getLogger(__name__)

@@ -12,17 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from kt_lib.adapter_files import save
-from kt_lib.checkpoints import Checkpoints
-from kt_lib.columns import Tokens, by_length, dpo_columns, kto_columns, row_lengths, sft_columns, sft_tokens
-from kt_lib.engines import engine
 from kt_lib.errors import KtError
-from kt_lib.memory import PeakMemory
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Adapter, PreferencePair, SftRow, UnpairedRow
-from kt_lib.trainable import open_for_training, started
-from kt_lib.training_plan import plan, reads, trainer_options
-from kt_lib.training_steps import OnStep, memory_told, run
+from kt_lib.training.adapter_files import save
+from kt_lib.training.checkpoints import Checkpoints
+from kt_lib.training.columns import Tokens, by_length, dpo_columns, kto_columns, row_lengths, sft_columns, sft_tokens
+from kt_lib.training.engines import engine
+from kt_lib.training.memory import PeakMemory
+from kt_lib.training.plan import plan, reads, trainer_options
+from kt_lib.training.steps import OnStep, memory_told, run
+from kt_lib.training.trainable import open_for_training, started
 from kt_lib.weights import load_tokenizer, quiet, weights_digest
 
 AnyRow = TypeVar("AnyRow", SftRow, PreferencePair, UnpairedRow)

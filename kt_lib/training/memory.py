@@ -28,10 +28,10 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kt_lib.engines import Engine, options
 from kt_lib.errors import ArtifactError, KtError
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
 from kt_lib.records import Record
+from kt_lib.training.engines import Engine, options
 
 log = logging.getLogger(__name__)
 

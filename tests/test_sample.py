@@ -7,11 +7,13 @@ import tiny_workspace as tiny
 
 from kt_lib import records
 from kt_lib.artifacts import folder_digest, read_rows
+from kt_lib.assistant import Comparison
 from kt_lib.by_hand import SAMPLE, context_by_hand
 from kt_lib.errors import ArtifactError
 from kt_lib.history import newest_finished, step_of
 from kt_lib.labels import Label
 from kt_lib.leakage import LeakageReport
+from kt_lib.mixing import FunnelStep, SourceLine
 from kt_lib.notebook import read_notebook
 from kt_lib.params import NOTEBOOKS
 from kt_lib.runbook import load_runbook, prepare
@@ -35,11 +37,15 @@ KINDS = {
     "profiles": records.Profile,
     "sft_rows": records.SftRow,
     "preference_pairs": records.PreferencePair,
+    "mix": SourceLine,
+    "funnel": FunnelStep,
     "leakage": LeakageReport,
     "adapters": records.Adapter,
     "attempts_after": records.Attempt,
     "scores": records.Score,
     "verdicts": records.Verdict,
+    "ablation_verdicts": records.Verdict,
+    "comparisons": Comparison,
     "versions": records.ModelVersion,
     "labels": Label,
 }

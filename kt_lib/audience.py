@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import JsonValue
 
 from kt_lib.history import StepRecord
 from kt_lib.mixing import SourceLine
 from kt_lib.params import NOTEBOOKS, InputPath, marked
-from kt_lib.records import Attempt, ChatMessage, Difference, Task, canonical_json
+from kt_lib.recipes import shipped_recipes
+from kt_lib.records import Adapter, Attempt, ChatMessage, Difference, Score, Task, Verdict, canonical_json
 from kt_lib.report_data import WITHHELD, ReportData
 from kt_lib.world.suite import ROLES
 
+AnyNamed = TypeVar("AnyNamed", Verdict, Score, Adapter)
 Audience = Literal["public", "team", "private"]
 
 LONGEST: dict[Audience, int] = {"public": 900, "team": 900, "private": 100_000}
@@ -31,6 +33,8 @@ _SOURCES = frozenset(
     " conversational existing toucan agentinstruct curated".split()
 )
 """Sources of a mix by the names that kt gives them."""
+_KINDS = frozenset("agent_call after_result no_call chat_replay other_format correction conversation".split())
+"""Kinds of rows, likewise."""
 _ROLES = {"EXECUTOR", "SHELL_EXECUTOR", "PLANNER", *ROLES.values()}
 
 
@@ -59,6 +63,9 @@ def for_audience(data: ReportData, audience: Audience) -> ReportData:
             "steps": tuple(map(_without_places, data.steps)),
             "pages": {},
             "mix": tuple(one if one.name in _SOURCES else _unnamed(one) for one in data.mix),
+            "ablation": tuple(_as_known(one, "variant") for one in data.ablation),
+            "scores": tuple(_as_known(one, "variant") for one in data.scores),
+            "adapters": tuple(_as_known(one, "name") for one in data.adapters),
             "funnel": tuple(one.model_copy(update={"left_out": {}}) for one in data.funnel),
             "profile": data.profile and data.profile.model_copy(update={"examples": ()}),
         }
@@ -75,6 +82,10 @@ def _withheld(task: Task) -> Task:
     # A file may call its roles as it likes.
     role = task.role if task.role in _ROLES else "EXECUTOR"
     return task.model_copy(update={"messages": (said,), "tags": (WITHHELD,), "group": "", "source": None, "role": role})
+
+
+def _as_known(one: AnyNamed, field: str) -> AnyNamed:
+    return one.model_copy(update={field: _known_training(getattr(one, field))})
 
 
 def _unnamed(line: SourceLine) -> SourceLine:
@@ -100,9 +111,23 @@ def _without_places(step: StepRecord) -> StepRecord:
     kept = {
         name: value
         for name, value in step.parameters.items()
-        if name not in places and (_names_no_place(value) if model else isinstance(value, int | float | None))
+        if name not in places
+        and (_names_no_place(value) if model else isinstance(value, int | float | None))
+        and (name not in ("mix", "ablations", "recipe", "scale_to") or _ours(value))
     }
     return step.model_copy(update={"parameters": kept, "reason": _placeless(step.reason)})
+
+
+def _ours(value: JsonValue) -> bool:
+    """Whether it names nothing but sources, kinds of rows and recipes that kt itself calls so."""
+    names = value if isinstance(value, dict | list) else [value]
+    return all(name in _SOURCES | _KINDS | set(shipped_recipes()) | {""} for name in names)
+
+
+def _known_training(name: str) -> str:
+    """A training's name without a source that somebody called as they liked."""
+    alone = name.partition(":")[2] if name.startswith("sft:") else ""
+    return name if not alone or _ours(alone) else "sft:another source"
 
 
 def _names_no_place(value: JsonValue) -> bool:

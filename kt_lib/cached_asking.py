@@ -101,10 +101,12 @@ class CachedAsking:
         calls, tokens = self.budget.max_calls - self.spent.asked, self.budget.max_tokens - self.spent.tokens
         chosen: list[str] = []
         for key, request in missing.items():
-            tokens -= prompt_tokens(request) + request.decoding.max_tokens
-            if len(chosen) >= min(calls, AT_ONCE) or tokens < 0:
+            wanted = prompt_tokens(request) + request.decoding.max_tokens
+            if len(chosen) >= min(calls, AT_ONCE):
                 break
-            chosen.append(key)
+            if wanted <= tokens:
+                tokens -= wanted
+                chosen.append(key)
         self._planned = {key: prompt_tokens(missing[key]) for key in chosen}
         return chosen
 

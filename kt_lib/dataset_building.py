@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from kt_lib.artifacts import file_digest, write_whole
 from kt_lib.datafiles.card import dataset_card
 from kt_lib.datafiles.layouts import write_pairs, write_rows
 from kt_lib.datafiles.lengths import Ruler
-from kt_lib.dataset_sources import Given, OnSource, Workplace, gathered
+from kt_lib.dataset_sources import MADE_HERE, Given, OnSource, Workplace, gathered
 from kt_lib.deduplication import without_copies, without_near
-from kt_lib.errors import ParameterError
+from kt_lib.errors import ParameterError, SetupError
 from kt_lib.leakage import LeakageReport, measure_leakage, refuse_leaks
 from kt_lib.mixes import Mix
 from kt_lib.mixing import FunnelStep, Mixed, SourceLine, mixed
-from kt_lib.permissions import Purpose, enforce
+from kt_lib.permissions import OWN_CHATS, Purpose, enforce
 from kt_lib.preparing import prepared
 from kt_lib.records import PreferencePair, Protocol, Record, Task
 from kt_lib.yaml_files import read_yaml
@@ -98,17 +98,21 @@ def build(
 
     Rows near an evaluation task of `place` are taken out first, and LeakageError is raised if any is found afterwards.
     """
+    _refuse_other_folder(out)
     given = gathered(mix, place, protocol, on_source)
+    people = OWN_CHATS | {name for name, one in given.items() if one.private}
     on_source("cleaning")
     ready = prepared({name: one.rows for name, one in given.items()}, place.tasks, threshold, ruler, max_length)
-    shared = {name: enforce(rows, purpose, allow)[0] for name, rows in ready.sources.items()}
+    shared = {name: enforce(rows, purpose, allow, people)[0] for name, rows in ready.sources.items()}
     drawn = mixed(mix, shared)
-    pairs, pairs_funnel = _pairs(mix, given, place.tasks, threshold, purpose, allow)
+    pairs, pairs_funnel = _pairs(mix, given, place.tasks, threshold, purpose, allow, people)
     funnel = [*ready.funnel]
     if purpose == "share":
-        left = _reasons(ready.sources, allow)
+        left = _reasons(ready.sources, allow, people)
         funnel.append(FunnelStep(step="may be shared", rows=sum(map(len, shared.values())), left_out=left))
     funnel.append(FunnelStep(step="drawn by the mix", rows=len(drawn.rows)))
+    if not drawn.rows and not pairs:
+        raise SetupError(f"the mix {mix.name!r} finds nothing to draw: {_why_nothing(mix)}")
     leakage = measure_leakage(place.tasks, drawn.rows, pairs, (), threshold)
     refuse_leaks(leakage)
     on_source("writing")
@@ -125,18 +129,34 @@ def build(
     return _frozen(out, mix, drawn, pairs, funnel, pairs_funnel, given, leakage, card)
 
 
-def _reasons(sources: dict[str, Any], allow: Sequence[str]) -> dict[str, int]:
-    return enforce([row for rows in sources.values() for row in rows], "share", allow)[1]
+def _why_nothing(mix: Mix) -> str:
+    strange = [name for name, one in mix.sources.items() if not one.files and name not in MADE_HERE]
+    return f"{', '.join(strange)} comes from `--files`" if strange else "its sources are empty"
+
+
+def _refuse_other_folder(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / REPORT).is_file():
+        raise SetupError(f"{out} holds other things and no dataset of kt's: name a new folder with --out")
+
+
+def _reasons(sources: dict[str, Any], allow: Sequence[str], people: Collection[str]) -> dict[str, int]:
+    return enforce([row for rows in sources.values() for row in rows], "share", allow, people)[1]
 
 
 def _pairs(
-    mix: Mix, given: dict[str, Given], tasks: Iterable[Task], threshold: float, purpose: Purpose, allow: Sequence[str]
+    mix: Mix,
+    given: dict[str, Given],
+    tasks: Iterable[Task],
+    threshold: float,
+    purpose: Purpose,
+    allow: Sequence[str],
+    people: Collection[str],
 ) -> tuple[list[PreferencePair], list[FunnelStep]]:
     pairs = [pair.model_copy(update={"source": name}) for name, one in given.items() for pair in one.pairs]
     funnel = [FunnelStep(step="given by the sources", rows=len(pairs))]
     pairs, why = enforce(pairs, "train")
     if purpose == "share":
-        pairs, more = enforce(pairs, "share", allow)
+        pairs, more = enforce(pairs, "share", allow, people)
         why |= more
     funnel.append(FunnelStep(step="permitted", rows=len(pairs), left_out=why))
     pairs, why = without_copies(pairs, threshold)

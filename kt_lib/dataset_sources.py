@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,11 +18,20 @@ from kt_lib.evidence_pairs import evidence_pairs
 from kt_lib.generator.dialogues import generate
 from kt_lib.mixes import Mix, Portion
 from kt_lib.quality.score import good_enough
-from kt_lib.records import Conversation, Edit, PreferencePair, Protocol, SftRow, Task
+from kt_lib.records import Conversation, Edit, PreferencePair, Protocol, SetAside, SftRow, Task
+from kt_lib.redaction import Redaction
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.licences import Terms
 from kt_lib.sources.store import Store
 
+AnyRow = TypeVar("AnyRow", SftRow, PreferencePair)
+MADE_HERE = frozenset({"corrections", "conversational", "existing", "curated"})
+"""Sources that need no files."""
+CHAT_EXPORTS = ("openwebui", "chatgpt", "claude")
+"""Beginnings of the formats in which people hand over their own chats."""
+_READ = (".jsonl", ".json", ".csv", ".parquet")
+_ROWS = ({"kt"}, {"prompt", "completion"}, {"prompt", "chosen", "rejected"}, {"input", "preferred_output"})
+"""Keys by which rows of a trainer are told from other JSON lines."""
 OnSource = Callable[[str], None]
 """Told of each source before it is read."""
 
@@ -50,6 +60,8 @@ class Given(NamedTuple):
     """Preference pairs."""
     left_out: dict[str, int] = {}
     """What gave neither, by reason."""
+    private: bool = False
+    """Whether people said it in confidence: to share it takes their word, a licence is not enough."""
 
 
 def gathered(
@@ -87,38 +99,60 @@ def _from_chats(
     good, poor = good_enough(chats, portion.quality)
     made = conversation_rows(good, protocol=protocol, source=name)
     paired = evidence_pairs(chats, edits, protocol=protocol, source=name)
-    return Given(made.rows, paired.pairs, dict(Counter(poor) + Counter(made.left_out)))
+    private = any(chat.source.format.startswith(CHAT_EXPORTS) for chat in chats)
+    return Given(made.rows, paired.pairs, dict(Counter(poor) + Counter(made.left_out)), private)
 
 
 def _from_files(name: str, portion: Portion, protocol: Protocol) -> Given:
-    """Rows of Parquet files as they are, and of everything else that `kt ingest` reads, its conversations'."""
+    """Files of training rows as they are, secrets out; of all else that `kt ingest` reads, its conversations' rows."""
     terms = Terms(licence=portion.licence, consent=portion.consent)
-    tables = [path for one in map(Path, portion.files) for path in _tables_in(one)]
+    files = [path for one in map(Path, portion.files) for path in _files_in(one)]
+    taught = [path for path in files if is_training_file(path)]
     rows, pairs, left_out = list[SftRow](), list[PreferencePair](), Counter[str]()
-    for table in tables:
-        read = read_dataset(table)
-        rows += [_under(row, terms) for row in read.rows]
-        pairs += [_under(pair, terms) for pair in read.pairs]
+    for path in taught:
+        read = read_dataset(path)
+        rows += [_under(without_secrets(row), terms) for row in read.rows]
+        pairs += [_under(without_secrets(pair), terms) for pair in read.pairs]
         left_out.update(one.reason for one in read.set_aside)
-    others = [path for path in portion.files if Path(path) not in tables]
+        left_out.update("an answer judged by itself: a mix holds rows and pairs" for _ in read.unpaired)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        report = ingest(others, store, terms=terms)
+        report = ingest([path for path in files if path not in taught], store, terms=terms)
         if report.problems and not any((report.totals.conversations, rows, pairs)):
             raise SourceError(f"the source {name} cannot be read: {report.problems[0]}")
-        left_out.update({f"set aside: {problem}": 1 for problem in report.problems})
-        left_out.update({"set aside when it was read": report.totals.set_aside} if report.totals.set_aside else {})
+        left_out.update(one.reason for one in store.read(SetAside))
         given = _from_chats(name, store.read(Conversation), store.read(Edit), portion, protocol)
-    return Given([*rows, *given.rows], [*pairs, *given.pairs], dict(left_out + Counter(given.left_out)))
+    return Given([*rows, *given.rows], [*pairs, *given.pairs], dict(left_out + Counter(given.left_out)), given.private)
 
 
-def _tables_in(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(path.rglob("*.parquet"))
-    return [path] if path.suffix == ".parquet" else []
+def _files_in(path: Path) -> list[Path]:
+    """A file; a folder as it is, or its files where some of them hold training rows."""
+    below = [one for one in sorted(path.rglob("*")) if one.is_file() and one.suffix in _READ] if path.is_dir() else []
+    return below if any(map(is_training_file, below)) else [path]
 
 
-AnyRow = TypeVar("AnyRow", SftRow, PreferencePair)
+def is_training_file(path: Path) -> bool:
+    """Whether a file holds rows as kt or a trainer writes them, with their own terms, and no talk to be told apart."""
+    if path.suffix == ".parquet":
+        return True
+    if path.suffix != ".jsonl" or not path.is_file():
+        return False
+    with path.open("rb") as lines:
+        first = next((line for line in lines if line.strip()), b"")
+    try:
+        row = json.loads(first)
+    except ValueError:
+        return False
+    return isinstance(row, dict) and any(marks <= row.keys() for marks in _ROWS)
+
+
+def without_secrets(row: AnyRow) -> AnyRow:
+    """A row that somebody else wrote, with placeholders for what must not be seen."""
+    redaction = Redaction(row.model_dump_json())
+    if isinstance(row, SftRow):
+        return row.model_copy(update={"messages": tuple(map(redaction.redact_message, row.messages))})
+    sides = {side: redaction.redact(getattr(row, side)) for side in ("chosen", "rejected")}
+    return row.model_copy(update={"prompt": tuple(map(redaction.redact_message, row.prompt)), **sides})
 
 
 def _under(row: AnyRow, terms: Terms) -> AnyRow:

@@ -15,7 +15,6 @@ from kt_lib.models.interface import Model
 from kt_lib.prompt_formats import format_of, in_other_formats
 from kt_lib.records import Attempt, ModelVersion, PairedTable, Protocol, Score, Task, Verdict
 from kt_lib.release import folder_of
-from kt_lib.versions import newest
 from kt_lib.world.suite import Kind, make_tasks
 
 log = logging.getLogger(__name__)
@@ -26,6 +25,8 @@ FORMATS = "prompt_formats"
 """The guard of tasks put in another form of prompt (`prompt_formats`)."""
 SAME_SCORE = 0.03
 """How far the rate of merged weights may lie from that of their adapter, in 0..1."""
+LENT = 320
+"""Tasks of the embedded world with which a guard begins that one's own data has none for."""
 FORMAT_TASKS = 320
 """Tasks that this guard begins with, the forms taking turns."""
 Ask = Callable[[Model, Sequence[Task]], list[Attempt]]
@@ -72,7 +73,10 @@ class Suite:
 def guard_suites(
     base: Model, tasks: Sequence[Task], known: Sequence[Attempt], protocol: Protocol, seed: int, bound: int, world: bool
 ) -> dict[str, Suite]:
-    """The guards by name. With the embedded world (`world`) they can draw tasks beyond those given, up to `bound`."""
+    """The guards by name. With the embedded world (`world`) they can draw tasks beyond those given, up to `bound`.
+
+    Where one's own data has no task of a kind, the guard is that of the embedded world: what nobody looks at is lost.
+    """
 
     def agent(model: Model, chosen: Sequence[Task]) -> list[Attempt]:
         return as_agent(model, chosen, protocol)
@@ -88,7 +92,9 @@ def guard_suites(
         mode = "chat" if name == CHAT else "agent"
         ids = {task.id for task in own}
         before = [row for row in known if row.mode == mode and row.task_id in ids]
-        suites[name] = Suite(name, ask, drawer(own, kind, seed, bound if world else len(own)), base, before)
+        lent = make_tasks(seed, "test", kind, min(LENT, bound)) if not own and kind != "main" else own
+        more = drawer(lent, kind, seed, bound if world or not own else len(own))
+        suites[name] = Suite(name, ask, more, base, before, len(lent) if not own else None)
     main = [task for task in tasks if task.part == "test" and task.kind == "main"]
     more = drawer(main, "main", seed, bound if world else len(main))
     start = min(FORMAT_TASKS, len(main))
@@ -143,21 +149,20 @@ def guard_attempts(suites: Mapping[str, Suite], trained: Iterable[str]) -> list[
     return [row for name in trained for suite in suites.values() if suite.name != CHAT for row in suite.of(name)]
 
 
-def against_last(
-    history: Sequence[ModelVersion], digest: str, candidate: Sequence[Attempt], tasks: Sequence[Task], state: Path
+def against_champion(
+    champion: ModelVersion | None, digest: str, candidate: Sequence[Attempt], tasks: Sequence[Task], state: Path
 ) -> PairedTable | None:
-    """The newest version (first) and the candidate (second) as agents on the tasks of the candidate's attempts.
+    """What people get (first) and the candidate (second) as agents on the tasks of the candidate's attempts.
 
-    `digest` is the candidate's merged weights. None where there is no version yet, where it is the candidate itself,
-    and, with a warning, where its weights are gone.
+    A version that the gate stopped is no measure for a new one. `digest` is the candidate's merged weights. None where
+    people get the base, where it is the candidate itself, and, with a warning, where its weights are gone.
     """
-    last = newest(history) if history else None
-    if last is None or last.digest == digest or not candidate:
+    if champion is None or champion.digest == digest or not candidate:
         return None
     try:
-        model = EmbeddedModel(folder_of(last, state), name=f"embedded@{last.version}")
+        model = EmbeddedModel(folder_of(champion, state), name=f"embedded@{champion.version}")
     except ArtifactError as error:
-        log.warning("not compared with %s: %s", last.version, error)
+        log.warning("not compared with %s: %s", champion.version, error)
         return None
     asked = {row.task_id for row in candidate}
     protocol = candidate[0].protocol or "json"
@@ -167,8 +172,11 @@ def against_last(
 def scored_again(merged: Path, attempts: Sequence[Attempt], tasks: Iterable[Task]) -> PairedTable:
     """The adapter's attempts as an agent (first) and those of its merged, saved and reloaded weights (second).
 
-    ArtifactError where the two rates lie more than `SAME_SCORE` apart: such weights are not what was measured.
+    ArtifactError where the two rates lie more than `SAME_SCORE` apart: such weights are not what was measured; also
+    where nothing was attempted.
     """
+    if not attempts:
+        raise ArtifactError("no held-out task was put to the adapter: there is nothing to hold the merged weights to")
     asked = {row.task_id for row in attempts}
     model = EmbeddedModel(merged, name="merged")
     again = as_agent(model, [task for task in tasks if task.id in asked], attempts[0].protocol or "json")
@@ -196,7 +204,9 @@ class Tried:
         known |= {id_: task for suite in suites.values() if suite.name != CHAT for id_, task in suite.tasks.items()}
         self.tasks = [task for task in known.values() if task.part == "test"]
         rows = [*guard_attempts(suites, [base]), *before]
-        self.base = list({(row.mode, row.task_id): row for row in rows}.values())
+        asked = {(row.mode, row.task_id) for row in after}
+        # What no variant was put to would make the base another sum, and not a worse or better one.
+        self.base = list({(row.mode, row.task_id): row for row in rows if (row.mode, row.task_id) in asked}.values())
         self.after = after
 
     def of(self, variant: str) -> list[Attempt]:

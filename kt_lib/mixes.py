@@ -78,3 +78,13 @@ class Mix(Record):
         if self.scale_to is not None and not (self.scale_to in self.sources and self.sources[self.scale_to].share):
             raise ValueError(f"scale_to names {self.scale_to!r}, which is no source with a share")
         return self
+
+    def scaled(self, rows: int | None) -> Mix:
+        """The mix with another number of rows in all; counts go with it, so that the proportions stay."""
+        if rows is None:
+            return self
+        counts = {
+            name: one if one.count is None else one.model_copy(update={"count": round(one.count * rows / self.rows)})
+            for name, one in self.sources.items()
+        }
+        return self.model_copy(update={"rows": rows, "sources": counts})

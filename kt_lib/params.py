@@ -163,7 +163,7 @@ class TrainParams(NotebookParams):
     """Model by name."""
     local_base: Annotated[str, InputPath]
     """Folder of base weights for a served model; empty means the embedded model's own, or none."""
-    recipe: Annotated[str, Field(min_length=1, max_length=200)]
+    recipe: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
     """Shipped recipe by name: `embedded`, `qlora-7b-to-32b`."""
     recipe_file: Annotated[str, InputPath]
     """A recipe of your own, a YAML file; empty means the shipped one."""

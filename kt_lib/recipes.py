@@ -143,7 +143,7 @@ def changed(of: Recipe, sft: Mapping[str, Any], dpo: Mapping[str, Any]) -> Recip
 
     `num_train_epochs: 0` leaves DPO out. ParameterError, with the known names, for a field there is not.
     """
-    if of.dpo is None and dpo:
+    if of.dpo is None and dpo and dpo.get("num_train_epochs") != 0:
         raise ParameterError(f"the recipe {of.name} has no DPO part to change: leave out {', '.join(sorted(dpo))}")
     left_out = of.dpo is None or dpo.get("num_train_epochs") == 0
     return of.model_copy(

@@ -140,12 +140,13 @@ def verdict(one: Verdict) -> Json:
 
 
 def ablation(verdicts: Sequence[Verdict]) -> list[Json]:
-    """A row for each suite: the base, and each training with whether it passed there."""
+    """A row for each suite: each training beside the base on the tasks that both were put to, and whether it passed."""
     found: dict[str, Json] = {}
     for one in verdicts:
-        row = found.setdefault(one.suite, {"suite": one.suite, "base": measured(one.table.first), "trainings": []})
+        row = found.setdefault(one.suite, {"suite": one.suite, "trainings": []})
         judged = one.model_dump(mode="json", include={"variant", "verdict", "passed"})
-        row["trainings"].append(judged | measured(one.table.second) | {"difference": one.table.difference})
+        beside = {"base": one.table.first.value, "difference": one.table.difference}
+        row["trainings"].append(judged | measured(one.table.second) | beside)
     return list(found.values())
 
 

@@ -113,13 +113,17 @@ def _guards(said: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _ablation_head(said: Mapping[str, Any]) -> tuple[str, ...]:
     names = [plain(one["variant"]) for row in said["ablation"][:1] for one in row["trainings"]]
-    return ("suite", "n", "base", *names)
+    return ("suite", *names)
 
 
 def _ablation(said: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
     for row in said["ablation"]:
-        cells = [f"{percent(one['value'])}{'' if one['passed'] else ' (not passed)'}" for one in row["trainings"]]
-        yield (plain(in_words(row["suite"])), str(row["base"]["n"]), percent(row["base"]["value"]), *cells)
+        cells = [
+            f"{percent(one['value'])} from {percent(one['base'])}, n {one['n']}"
+            + ("" if one["passed"] else ", not passed")
+            for one in row["trainings"]
+        ]
+        yield (plain(in_words(row["suite"])), *cells)
 
 
 def _mix(said: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:

@@ -32,14 +32,14 @@ def number_for(
     base: str,
     data: str,
     digest: str,
-    against_last: PairedTable | None = None,
+    against_champion: PairedTable | None = None,
     now: float | None = None,
 ) -> Number:
     """The number for a model with this digest, made from `base` (with its form of calls) and `data`, after `history`.
 
-    The same digest keeps its number. Otherwise: major for another base or form; minor where `against_last` (the last
-    version first, this one second, on the same tasks) proves it better; patch for changed data, after 30 days, or for
-    another recipe. The first is 1.0.0. `now` is seconds since the epoch.
+    The same digest keeps its number. Otherwise: major for another base or form; minor where `against_champion` (what
+    people get first, this one second, on the same tasks) proves it better; patch for changed data, after 30 days, or
+    for another recipe. The first is 1.0.0. `now` is seconds since the epoch.
     """
     same = next((one for one in history if one.digest == digest), None)
     if same:
@@ -50,9 +50,9 @@ def number_for(
     major, minor, patch = _parts(last.version)
     if last.base != base:
         return Number(version=f"{major + 1}.0.0", reason=f"another base or form of calls than {last.version}", new=True)
-    if against_last and against_last.p_value < ALPHA and against_last.low > 0:
-        gain = f"{100 * against_last.difference:+.1f} points on {against_last.n} tasks"
-        return Number(version=f"{major}.{minor + 1}.0", reason=f"proven better than {last.version}: {gain}", new=True)
+    if against_champion and against_champion.p_value < ALPHA and against_champion.low > 0:
+        gain = f"{100 * against_champion.difference:+.1f} points on {against_champion.n} tasks"
+        return Number(version=f"{major}.{minor + 1}.0", reason=f"proven better than what people get: {gain}", new=True)
     why = due(history, base=base, data=data, now=now) or f"another recipe than {last.version} on the same data"
     return Number(version=f"{major}.{minor}.{patch + 1}", reason=why, new=True)
 
@@ -124,18 +124,18 @@ def new_version(
     verdicts: Sequence[Verdict],
     passed: bool,
     protocol: Protocol = "json",
-    against_last: PairedTable | None = None,
+    against_champion: PairedTable | None = None,
     now: float | None = None,
 ) -> ModelVersion:
     """The record of a model with its number, evidence and lineage; `number_for` says how it is numbered.
 
     `base`, `adapter`, `digest` (merged model) and `data` (training rows and pairs) are digests. `passed` is the gate's
-    word; verdicts that do not bear it out are not let through, and neither is what `against_last` proves worse than
+    word; verdicts that do not bear it out are not let through, and neither is what `against_champion` proves worse than
     the version before. The same weights again keep number, run and time, and carry the new evidence.
     """
     ground = f"{base}, {protocol} calls"
-    number = number_for(history, base=ground, data=data, digest=digest, against_last=against_last, now=now)
-    worse = against_last and _worse(newest(history), against_last)
+    number = number_for(history, base=ground, data=data, digest=digest, against_champion=against_champion, now=now)
+    worse = against_champion and _worse(against_champion)
     why = refusal(verdicts) or worse or (None if passed else "the gate did not pass it")
     gate = f"not let through: {why}" if why else "let through: better on the target, no guard lost"
     evidence: dict[str, Any] = {"scores": tuple(scores), "verdicts": tuple(verdicts), "promoted": why is None}
@@ -147,9 +147,9 @@ def new_version(
     return ModelVersion(version=number.version, folder=f"models/{number.version}", created=when, **made, **evidence)
 
 
-def _worse(last: ModelVersion, table: PairedTable) -> str | None:
+def _worse(table: PairedTable) -> str | None:
     proven = table.p_value < ALPHA and table.high < 0
-    return f"proven worse than {last.version}: {table.in_points} on {table.n} tasks" if proven else None
+    return f"proven worse than what people get: {table.in_points} on {table.n} tasks" if proven else None
 
 
 # --- in words and numbers --------------------------------------------------------------------------------------------

@@ -122,3 +122,17 @@ def test_two_processes_train_what_one_does_with_batches_twice_as_large(place: Pa
     assert shared["tokens"] == alone["tokens"]
     for (_, loss), (_, same) in zip(shared["losses"], alone["losses"], strict=True):
         assert loss == pytest.approx(same, rel=1e-3)
+
+
+def test_what_people_did_not_agree_to_is_not_learned_and_pairs_are_no_rows(place: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    write_dataset(
+        file, [sft_row(task(at)).model_copy(update={"consent": None if at < 4 else False}) for at in range(8)]
+    )
+    ran = CliRunner().invoke(app, ["train", str(file), "--base", str(place / "base"), "--out", str(tmp_path), *EIGHT])
+    assert ran.exit_code == 0, ran.output
+    assert "sft: 4 rows" in ran.stdout
+    pairs = ["train", str(place / "pairs.jsonl"), "--base", str(place / "base"), "--out", str(tmp_path)]
+    refused = CliRunner().invoke(app, pairs)
+    assert isinstance(refused.exception, SourceError)
+    assert "pairs are given by --pairs" in str(refused.exception)

@@ -12,13 +12,14 @@ import pytest
 import tiny_base
 from test_cli import kt
 
-from kt_lib.datafiles.layouts import read_dataset
+from kt_lib.datafiles.layouts import read_dataset, write_rows
 from kt_lib.datafiles.lengths import estimate
 from kt_lib.dataset_building import Built, build, mix_of, shipped_mixes
 from kt_lib.dataset_sources import Workplace
-from kt_lib.errors import ParameterError
+from kt_lib.errors import ParameterError, SetupError
+from kt_lib.generator.dialogues import generate
 from kt_lib.mixes import Mix
-from kt_lib.records import ChatMessage, PreferencePair, Task
+from kt_lib.records import ChatMessage, PreferencePair, SftRow, Task
 from kt_lib.world.suite import make_tasks
 
 pytest.importorskip("huggingface_hub")
@@ -172,7 +173,7 @@ def test_the_command_builds_from_what_is_there_and_the_result_passes_validation(
     assert told.returncode == 0, told.stderr
     made = json.loads(told.stdout)
     used = {one["name"]: one["used"] for one in made["sources"]}
-    assert used == {"corrections": 16, "conversational": 50, "existing": 0, "curated": 0}
+    assert used == {"corrections": 32, "conversational": 50, "existing": 0, "curated": 0}
     assert made["leakage"]["leaks"] == []
     assert made["leakage"]["evaluation_tasks"] > 1000, "those that a first run here would be judged on"
     assert kt(workspace, "dataset", "validate", "made/rows.jsonl", "--max-length", "8192").returncode == 0
@@ -187,3 +188,62 @@ def test_a_source_that_the_mix_does_not_have_is_refused_with_those_it_has(worksp
     assert told.returncode == 2
     assert "no source 'tucan'" in told.stderr
     assert "toucan" in told.stderr
+
+
+# --- whoever wrote the files ------------------------------------------------------------------------------------------
+
+
+def written(path: Path, **terms: Any) -> str:
+    rows = [
+        SftRow(
+            messages=(ChatMessage(role="user", content=text), ChatMessage(role="assistant", content="Port 25.")),
+            kind="conversation", task_id=text, basis="b", **terms,
+        )
+        for text in ("Which port does the mail relay use?", "When does the night backup begin?")
+    ]  # fmt: skip
+    write_rows(path, rows)
+    return str(path)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_rows_own_refusal_and_licence_stand_whatever_file_it_comes_in_and_whatever_is_said_of_it(
+    tmp_path: Path, ending: str
+) -> None:
+    refused = written(tmp_path / f"refused.{ending}", consent=False)
+    closed = written(tmp_path / f"closed.{ending}", licence="CC-BY-NC-4.0")
+    for name, path in (("refused", refused), ("closed", closed)):
+        source = {"web": {"count": 9, "files": [path], "licence": "MIT", "consent": True}, "corrections": 8}
+        made = built(tmp_path / name, source, purpose="share")
+        assert lines(made)["web"][2] == 0, name
+
+
+def test_a_secret_in_somebody_elses_rows_does_not_get_into_the_dataset(tmp_path: Path) -> None:
+    key = "sk-ant-api03-" + "a1B2c3D4e5" * 9 + "AA"
+    path = tmp_path / "rows.parquet"
+    messages = (ChatMessage(role="user", content=f"use {key} please"), ChatMessage(role="assistant", content="Done."))
+    write_rows(path, [SftRow(messages=messages, kind="conversation", task_id="t", basis="b")])
+    built(tmp_path / "out", {"web": {"count": 9, "files": [str(path)]}})
+    assert key not in (tmp_path / "out" / "rows.jsonl").read_text()
+
+
+def test_a_folder_that_holds_other_things_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(SetupError, match="holds other things"):
+        built(tmp_path, {"corrections": 8})
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_a_source_that_nobody_makes_and_no_file_gives_is_named_where_nothing_is_drawn(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="corections comes from `--files`"):
+        built(tmp_path / "out", {"corections": 10})
+
+
+def test_fewer_rows_are_fewer_of_every_source() -> None:
+    mix = mix_of("documented").scaled(500)
+    assert sum(portion.asked(mix.rows) for portion in mix.sources.values()) == 500
+
+
+def test_native_conversations_are_never_told_to_write_json() -> None:
+    rows = list(generate(120, 3, protocol="native"))
+    assert all(sum(turn.role == "system" for turn in row.messages) <= 1 for row in rows)
+    assert not any("JSON object" in row.messages[0].content for row in rows)

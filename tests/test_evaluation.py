@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tiny_base import task
 
-from kt_lib.evaluation import Suite, against_last, drawer, guard_suites, judge_guards, scores_of
+from kt_lib.evaluation import Suite, against_champion, drawer, guard_suites, judge_guards, scores_of
 from kt_lib.gate import guard
 from kt_lib.models.embedded import packaged_base
 from kt_lib.prompt_formats import in_format, in_other_formats
@@ -67,7 +67,7 @@ def test_a_longer_draw_begins_with_the_tasks_there_are() -> None:
     assert len(drawer(own, "not_calling", 3, 5)(50)) == 5, "one's own tasks cannot be multiplied"
 
 
-def test_each_guard_is_judged_in_its_own_mode_and_an_empty_one_is_left_out() -> None:
+def test_each_guard_is_judged_in_its_own_mode_and_one_without_own_tasks_by_the_embedded_worlds() -> None:
     main = [task(at, "test") for at in range(400)]
     silent = [task(at, "test", "not_calling") for at in range(400)]
     known = [tried(one, "correct", "chat") for one in main] + [tried(one, "wrong") for one in main]
@@ -81,8 +81,12 @@ def test_each_guard_is_judged_in_its_own_mode_and_an_empty_one_is_left_out() -> 
     suites["prompt_formats"].know(
         "sft", [tried(one, "wrong" if at % 4 == 2 else "correct") for at, one in enumerate(changed)]
     )
+    lent = make_tasks(1, "test", "multi_turn", 320)
+    suites["multi_turn"].know("base", [tried(one, "correct") for one in lent])
+    suites["multi_turn"].know("sft", [tried(one, "wrong") for one in lent])
     verdicts = {one.suite: one for one in judge_guards(candidate, suites, 400, 0.05)}
-    assert set(verdicts) == {"plain_chat", "not_calling", "prompt_formats"}
+    assert set(verdicts) == {"plain_chat", "not_calling", "multi_turn", "prompt_formats"}
+    assert not verdicts["multi_turn"].passed, "own data had no such task, and the loss is seen all the same"
     assert verdicts["prompt_formats"].verdict == "worse", "one form of four was lost"
     assert verdicts["plain_chat"].passed
     assert not verdicts["not_calling"].passed
@@ -150,7 +154,7 @@ def test_a_candidate_is_put_beside_the_last_version_on_the_candidates_own_tasks(
     last = released(tmp_path, "1.0.0")
     tasks = make_tasks(1, "test", "main", 12)
     candidate = [tried(one, "correct").model_copy(update={"protocol": "json"}) for one in tasks[:8]]
-    table = against_last([last], "sha256:other", candidate, tasks, tmp_path)
+    table = against_champion(last, "sha256:other", candidate, tasks, tmp_path)
     assert table
     assert (table.n, table.second.value) == (8, 1.0)
     assert table.first.value
@@ -161,7 +165,7 @@ def test_there_is_nothing_to_compare_with_before_the_first_version_or_with_the_s
     last = released(tmp_path, "1.0.0")
     tasks = make_tasks(1, "test", "main", 2)
     candidate = [tried(one, "correct") for one in tasks]
-    assert against_last([], "sha256:other", candidate, tasks, tmp_path) is None
-    assert against_last([last], last.digest, candidate, tasks, tmp_path) is None
+    assert against_champion(None, "sha256:other", candidate, tasks, tmp_path) is None
+    assert against_champion(last, last.digest, candidate, tasks, tmp_path) is None
     shutil.rmtree(tmp_path / "models")
-    assert against_last([last], "sha256:other", candidate, tasks, tmp_path) is None
+    assert against_champion(last, "sha256:other", candidate, tasks, tmp_path) is None

@@ -61,13 +61,13 @@ def test_changed_data_is_a_patch() -> None:
 
 
 def test_a_proven_gain_over_the_last_version_is_minor_and_an_unproven_one_is_not() -> None:
-    assert made([FIRST], "b", data="data 2", against_last=BETTER).version == "1.1.0"
-    assert made([FIRST], "b", data="data 2", against_last=EVEN).version == "1.0.1"
+    assert made([FIRST], "b", data="data 2", against_champion=BETTER).version == "1.1.0"
+    assert made([FIRST], "b", data="data 2", against_champion=EVEN).version == "1.0.1"
 
 
 @pytest.mark.parametrize("changed", [{"base": "sha256:other"}, {"protocol": "native"}])
 def test_another_base_or_form_of_calls_is_major(changed: dict[str, Any]) -> None:
-    version = made([FIRST], "b", **changed, against_last=BETTER)
+    version = made([FIRST], "b", **changed, against_champion=BETTER)
     assert version.version == "2.0.0"
     assert "another base or form" in version.reason
 
@@ -132,8 +132,15 @@ def test_the_lineage_goes_from_data_to_version() -> None:
     ]
 
 
-def test_what_is_proven_worse_than_the_last_version_is_recorded_and_not_let_through() -> None:
-    worse = made([FIRST], "b", data="data 2", against_last=paired_counts(50, 40, 2, 8))
+def test_what_is_proven_worse_than_what_people_get_is_recorded_and_not_let_through() -> None:
+    worse = made([FIRST], "b", data="data 2", against_champion=paired_counts(50, 40, 2, 8))
     assert not worse.promoted
-    assert "proven worse than 1.0.0: -38.0 points" in worse.reason
-    assert made([FIRST], "b", data="data 2", against_last=EVEN).promoted
+    assert "proven worse than what people get: -38.0 points" in worse.reason
+    assert made([FIRST], "b", data="data 2", against_champion=EVEN).promoted
+
+
+def test_a_version_that_the_gate_stopped_gives_a_number_and_is_no_measure_for_the_next_one() -> None:
+    stopped = made([FIRST], "b", data="data 2", verdicts=[verdict(passed=False)])
+    assert (stopped.version, stopped.promoted) == ("1.0.1", False)
+    after = made([FIRST, stopped], "c", data="data 3", against_champion=EVEN)
+    assert (after.version, after.promoted) == ("1.0.2", True)

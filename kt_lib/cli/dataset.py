@@ -147,11 +147,16 @@ def convert(
     Left out, and told with their place and reason, are rows that cannot be read, that the layout cannot say, or of
     people who did not agree. Ends with exit code 1 when no row could be written.
     """
+    from kt_lib.datafiles.entries import Written
     from kt_lib.datafiles.layouts import read_dataset
+    from kt_lib.errors import SetupError
 
+    if out.exists() and out.samefile(file):
+        raise SetupError(f"{out} is IN itself: name another file, so that nothing of it is lost")
     read = read_dataset(file)
     kept, refused = _permitted(read, purpose, allow or [])
-    written = _write(kept, only or _one_shape(kept), out, layout)
+    what = only or _one_shape(kept)
+    written = _write(kept, what, out, layout) if getattr(kept, what) else Written(rows=0)
     left_out = [(one.source.place, one.reason) for one in (*read.set_aside, *written.set_aside)] + refused
     _tell(left_out)
     for note in dict.fromkeys(note for entry in kept.entries for note in entry.notes):
@@ -182,7 +187,11 @@ def _permitted(read: Dataset, purpose: Literal["train", "share"], allow: list[st
         # It looks at source, licence and consent, which an unpaired row has too.
         why = None if isinstance(row, SetAside) else permitted(cast("SftRow | PreferencePair", row), purpose, allow)
         if why:
-            remedy = "" if purpose == "train" else "; what you answer for yourself is named by `--allow`"
+            remedy = (
+                ""
+                if purpose == "train" or getattr(row, "consent", None) is False
+                else "; what you answer for yourself is named by `--allow`"
+            )
             refused.append((entry.place, why + remedy))
         else:
             kept.append(entry)

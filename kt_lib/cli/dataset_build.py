@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
     from kt_lib.dataset_building import Built
     from kt_lib.dataset_sources import Workplace
     from kt_lib.records import Task
+
+
+_REASONS = 8
 
 
 def build(
@@ -49,9 +51,10 @@ def build(
     """
     from kt_lib.dataset_building import build as make
     from kt_lib.dataset_building import mix_of
+    from kt_lib.showing import shown
 
     began = time.monotonic()
-    declared = mix_of(mix, _changes(rows, seed))
+    declared = mix_of(mix, {} if seed is None else {"seed": seed}).scaled(rows)
     sources = {**declared.sources}
     for option, field in (("--files", "files"), ("--licence", "licence")):
         for name, value in _named(file if field == "files" else licence, option, sources):
@@ -67,16 +70,12 @@ def build(
         max_length=max_length,
         purpose="share" if share else "train",
         allow=allow or (),
-        on_source=lambda name: None if as_json else typer.echo(f"{name} ...", err=True),
+        on_source=lambda name: None if as_json else typer.echo(f"{shown(name, 100)} ...", err=True),
     )
     if as_json:
         typer.echo(built.model_dump_json())
     else:
         _show(built, out, time.monotonic() - began)
-
-
-def _changes(rows: int | None, seed: int | None) -> dict[str, Any]:
-    return {name: value for name, value in (("rows", rows), ("seed", seed)) if value is not None}
 
 
 def _named(given: list[str] | None, option: str, sources: Any) -> list[tuple[str, str]]:
@@ -137,11 +136,15 @@ def _first_tasks(root: Path) -> list[Task]:
 def _show(built: Built, out: Path, seconds: float) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from kt_lib.showing import shown
 
     console = Console(highlight=False)
     table = Table("Source", "Asked", "Available", "Used", "Note", box=None, pad_edge=False)
     for one in built.sources:
-        table.add_row(one.name, f"{one.asked:,}", f"{one.available:,}", f"{one.used:,}", one.note)
+        counts = (f"{count:,}" for count in (one.asked, one.available, one.used))
+        table.add_row(Text(shown(one.name, 100)), *counts, Text(shown(one.note, 300)))
     console.print(table)
     funnel = Table("Step", "Rows", "Left out", box=None, pad_edge=False)
     for step in built.funnel:
@@ -150,7 +153,9 @@ def _show(built: Built, out: Path, seconds: float) -> None:
         )
     console.print(funnel)
     for name, reasons in built.left_out.items():
-        typer.echo(f"{name} gave nothing of: {json.dumps(reasons, ensure_ascii=False)}")
+        told = "; ".join(f"{count:,} {reason}" for reason, count in list(reasons.items())[:_REASONS])
+        more = f"; {len(reasons) - _REASONS:,} other reasons in mix.json" if len(reasons) > _REASONS else ""
+        typer.echo(shown(f"{name} gave nothing of: {told}{more}", 2000))
     held = built.leakage
     typer.echo(
         f"{built.rows:,} rows and {built.pairs:,} preference pairs in {out}, {seconds:.0f} s\n"

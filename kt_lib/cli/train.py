@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kt_lib.errors import SourceError
+from kt_lib.errors import ParameterError, SourceError
 
 if TYPE_CHECKING:
-    from kt_lib.datafiles.entries import Dataset
     from kt_lib.forecast import Forecast
     from kt_lib.recipes import Recipe
     from kt_lib.records import Adapter, PreferencePair, SftRow
@@ -42,20 +41,21 @@ def train(
     `accelerate launch --multi_gpu -m kt_lib train ...`, with several processes on CPUs by `torchrun --standalone
     --nproc-per-node 2 -m kt_lib train ...`: each takes its own part of every step, and the first one writes.
     """
-    from kt_lib.datafiles.layouts import read_dataset
     from kt_lib.forecast import forecast
     from kt_lib.models.embedded import packaged_base
     from kt_lib.training.engines import engine
     from kt_lib.training.trainable import started
 
     how = _recipe(recipe, sets or [])
+    if pairs and how.dpo is None:
+        raise ParameterError(f"--pairs: the recipe {how.name} has no DPO part to learn them by")
     folder = base or packaged_base()
     preferred: list[PreferencePair] = []
     # Before a row is counted: Unsloth must come into the process before transformers does.
     with started(engine(how.sft)):
-        taught, long = _fitting(list(_whole(read_dataset(rows)).rows), folder, how.sft.max_length)
+        taught, long = _fitting(_taught(rows, "rows"), folder, how.sft.max_length)
         if pairs and how.dpo:
-            preferred, too_long = _fitting(list(_whole(read_dataset(pairs)).pairs), folder, how.dpo.max_length)
+            preferred, too_long = _fitting(_taught(pairs, "pairs"), folder, how.dpo.max_length)
             long += too_long
     if plan:
         _tell_cost(forecast(folder, taught, preferred, how.sft, how.dpo), long, as_json)
@@ -103,15 +103,27 @@ def _recipe(name: str, sets: list[str]) -> Recipe:
     return changed(recipe(name), parts["sft"], parts["dpo"])
 
 
-def _whole(read: Dataset) -> Dataset:
-    """The file, where every row of it can be used: what to leave out is no decision of the training's."""
+def _taught(path: Path, what: str) -> list[Any]:
+    """The rows or pairs of a file that may be learned from; SourceError where it holds none, or one is broken."""
+    from kt_lib.datafiles.layouts import read_dataset
+    from kt_lib.permissions import enforce
+
+    read = read_dataset(path)
     if read.set_aside:
         first = read.set_aside[0]
         raise SourceError(
-            f"{read.name}: {len(read.set_aside):,} row(s) cannot be used, the first at {first.source.place}:"
+            f"{path}: {len(read.set_aside):,} row(s) cannot be used, the first at {first.source.place}:"
             f" {first.reason}. `kt dataset validate` tells all of them, `kt dataset convert` leaves them out"
         )
-    return read
+    found = {"rows": read.rows, "pairs": read.pairs, "answers judged by themselves": read.unpaired}
+    others = ", ".join(f"{len(held):,} {name}" for name, held in found.items() if held and name != what)
+    if others or not found[what]:
+        remedy = "pairs are given by --pairs" if read.pairs and what == "rows" else f"give a file of {what}"
+        raise SourceError(f"{path} holds {others or 'nothing'} where {what} are wanted: {remedy}")
+    kept, refused = enforce(list(read.rows if what == "rows" else read.pairs), "train")  # type: ignore[type-var]
+    for why, count in refused.items():
+        typer.echo(f"{path.name}: {count:,} left out: {why}", err=True)
+    return kept
 
 
 def _fitting(rows: list[Any], base: Path, max_length: int | None) -> tuple[list[Any], int]:

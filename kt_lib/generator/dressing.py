@@ -23,10 +23,12 @@ def dressed(talk: Talk, kind: str, about: str, task_id: str, protocol: Protocol)
     turns = talk.turns if protocol == "json" else [spoken(talk, turn) for turn in talk.turns]
     unchecked = Check(rule="never", evidence="none")
     task = Task(id=task_id, messages=(*system(talk), *turns), tools=tools, check=unchecked, part="train")
-    request = agent_request(task, protocol, prompt=talk.rng.choice(PROMPTS))
+    # The other prompts say how JSON is to be written.
+    prompt = talk.rng.choice(PROMPTS) if protocol == "json" else "plain"
+    request = agent_request(task, protocol, prompt=prompt)
     return SftRow(
         messages=request.messages, tools=request.tools, learn="all", kind=kind, task_id=task_id, source="generator",
-        basis=f"made up and checked: {talk.persona}, {about}", licence=LICENCE,
+        basis=f"made up and checked: {talk.persona}, {about}", licence=LICENCE, consent=True,
     )  # fmt: skip
 
 

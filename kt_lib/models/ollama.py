@@ -45,7 +45,7 @@ class OllamaModel(ServedModel):
                 try:
                     tags = await self._tags(client)
                 except ModelError as error:
-                    raise type(error)(f"{self.name} at {self.address}: {error}: {self.remedy}") from None
+                    raise type(error)(f"{self.name} at {self.shown_address}: {error}: {self.remedy}") from None
                 for tag in tags:
                     if self.has([str(tag.get("name")), str(tag.get("model"))]):
                         return str(tag.get("digest") or content_id("ollama", tag))

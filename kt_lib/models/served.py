@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -44,6 +45,10 @@ def _say_again(details: RetryDetails) -> None:
 set_on_retry_hooks([_say_again])
 
 
+_WHO = re.compile(r"//[^/@]*@")
+"""Name and password in an address: no message shows them."""
+
+
 class ServedModel(ABC):
     """What all model servers have in common; a dialect says how to connect, ask and list.
 
@@ -67,6 +72,7 @@ class ServedModel(ABC):
     ) -> None:
         self.model = model
         self.address = address
+        self.shown_address = _WHO.sub("//", address)
         self.timeout = timeout
         self.concurrency = concurrency
         self.first_wait = first_wait
@@ -167,7 +173,7 @@ class ServedModel(ABC):
         except (ModelNotFound, ToolsNotSupported) as error:
             raise await self._with_remedy(client, error) from None
         except ModelError as error:
-            raise type(error)(f"{self.name} at {self.address}: {error}: {self.remedy}") from None
+            raise type(error)(f"{self.name} at {self.shown_address}: {error}: {self.remedy}") from None
         self._answered = True
         completion = completion.model_copy(update={"seconds": time.perf_counter() - started})
         return restored(completion, redaction) if redaction else completion
@@ -189,9 +195,9 @@ class ServedModel(ABC):
     async def _with_remedy(self, client: Any, error: ModelError) -> ModelError:
         if isinstance(error, ToolsNotSupported):
             return ToolsNotSupported(
-                f"{self.name} at {self.address}: {error}: use protocol=json, or a model with native tools"
+                f"{self.name} at {self.shown_address}: {error}: use protocol=json, or a model with native tools"
             )
-        return ModelNotFound(f"{self.name} at {self.address}: {error}: {await self._what_is_there(client)}")
+        return ModelNotFound(f"{self.name} at {self.shown_address}: {error}: {await self._what_is_there(client)}")
 
     async def _what_is_there(self, client: Any) -> str:
         """What to do about a model that is not there, with the names of those that are."""
@@ -217,6 +223,6 @@ class ServedModel(ABC):
     def _give_up_if_hopeless(self, completion: Completion) -> None:
         if self._failed >= HOPELESS and not self._answered:
             raise ModelError(
-                f"{self.name} at {self.address}: {self._failed} requests failed and none succeeded, the last with:"
-                f" {completion.error}: {self.remedy}"
+                f"{self.name} at {self.shown_address}: {self._failed} requests failed and none succeeded, the last"
+                f" with: {completion.error}: {self.remedy}"
             )

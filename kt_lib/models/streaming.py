@@ -68,7 +68,7 @@ async def _stream(model: ServedModel, dialect: Dialect, request: Request, on_tex
     except (Declined, Transient, ModelTimeout) as error:
         completion = Completion(finish="error", error=str(error))
     except Unreachable as error:
-        completion = Completion(finish="error", error=f"{model.name} at {model.address}: {error}: {model.remedy}")
+        completion = Completion(finish="error", error=f"{model.name} at {model.shown_address}: {error}: {model.remedy}")
     completion = completion.model_copy(update={"seconds": time.perf_counter() - started})
     return restored(completion, redaction) if redaction else completion
 

@@ -48,7 +48,10 @@ class Checkpoints:
         if folder is None:
             self._place = Path(tempfile.mkdtemp(prefix="kt-training-"))
         else:
-            key = content_id(name, start, recipe.model_dump(mode="json"), [row.model_dump(mode="json") for row in rows])
+            processes = os.environ.get("WORLD_SIZE", "1")
+            key = content_id(
+                name, start, processes, recipe.model_dump(mode="json"), [row.model_dump(mode="json") for row in rows]
+            )
             self._place = folder / key.rpartition(":")[2]
 
     def __enter__(self) -> Path:
@@ -59,12 +62,11 @@ class Checkpoints:
         if kind is None or not self._kept:
             shutil.rmtree(self._place, ignore_errors=True)
 
-    def options(self, recipe: SftRecipe | DpoRecipe, rows: int) -> dict[str, Any]:
-        """What the engine is told of saving."""
+    def options(self) -> dict[str, Any]:
+        """What the engine is told of saving; it knows how many steps there are once rows are packed."""
         if not self._kept:
             return {"save_strategy": "no"}
-        steps = optimiser_steps(recipe, rows)
-        return {"save_strategy": "steps", "save_steps": max(1, steps // IN_ALL), "save_total_limit": 2}
+        return {"save_strategy": "steps", "save_steps": 1 / IN_ALL, "save_total_limit": 2}
 
     def newest(self) -> Path | None:
         """The newest checkpoint that is whole; the state is the last file that the engine writes of one."""

@@ -97,6 +97,8 @@ _Span = tuple[int, int]
 
 def _answers(row: SftRow, tokenizer: Any) -> tuple[str, list[_Span], int]:
     """The whole conversation as the model reads it, where in it the answers to learn stand, and how many are missed."""
+    if not row.messages or row.messages[-1].role != "assistant":
+        raise KtError(f"the row of task {row.task_id} does not end with an answer: there is nothing in it to learn")
     messages = [_plain(one) for one in row.messages]
     whole = _rendered(messages, row, tokenizer)
     last = len(messages) - 1

@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,8 +174,15 @@ def room_mb(way: Engine) -> float:
     return free / _MB
 
 
+_BEFORE: dict[int, float] = {}
+"""Bytes that this process held before its first training."""
+
+
 class PeakMemory:
-    """The most memory held since it was made, beyond what was held then; call `megabytes` once, at the end."""
+    """The most memory held since it was made, beyond what the process held before its first training.
+
+    Call `megabytes` once, at the end.
+    """
 
     def __init__(self, way: Engine) -> None:
         import psutil
@@ -188,7 +196,9 @@ class PeakMemory:
             self._before = self._most = float(torch.cuda.memory_allocated())
             return
         self._process = psutil.Process()
-        self._before = self._most = float(self._process.memory_info().rss)
+        self._most = float(self._process.memory_info().rss)
+        # A second training in one process is given the memory that the first one let go of.
+        self._before = _BEFORE.setdefault(os.getpid(), self._most)
         self._watcher = threading.Thread(target=self._watch, name="kt-peak-memory", daemon=True)
         self._watcher.start()
 

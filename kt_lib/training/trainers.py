@@ -76,7 +76,9 @@ def train_dpo(
     errors, and the same use of `checkpoints`, as `train_sft`.
     """
     if not pairs:
-        raise KtError("there are no preference pairs to train on: set `dpo_epochs` to 0, or raise `max_pairs`")
+        raise KtError(
+            "there are no preference pairs to train on: leave DPO out (`num_train_epochs: 0`), or raise `max_pairs`"
+        )
 
     def prepare(tokenizer: Any) -> _Prepared:
         from trl import DPOConfig, DPOTrainer
@@ -182,7 +184,7 @@ def _train(
         with PeakMemory(way) as peak, memory_told(recipe, told.longest, lambda: "before the first step"):
             set_seed(recipe.seed)
             model = open_for_training(base, adapter_in, recipe, way)
-            options = trainer_options(recipe, way) | saved.options(recipe, len(rows)) | {"output_dir": str(scratch)}
+            options = trainer_options(recipe, way) | saved.options() | {"output_dir": str(scratch)}
             trainer = ready.trainer(model, options)
             trained = run(trainer, recipe, told.longest, saved.newest(), on_step, peak)
         whole = f"sft+{name}" if adapter_in else name

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from kt_lib.datafiles.lengths import Ruler
 from kt_lib.dataset_sources import MADE_HERE, Given, OnSource, Workplace, gathered
 from kt_lib.deduplication import without_copies, without_near
 from kt_lib.errors import ParameterError, SetupError
+from kt_lib.evidence_pairs import without_contradictions
 from kt_lib.leakage import LeakageReport, measure_leakage, refuse_leaks
 from kt_lib.mixes import Mix
 from kt_lib.mixing import FunnelStep, Mixed, SourceLine, mixed
 from kt_lib.permissions import OWN_CHATS, Purpose, enforce
 from kt_lib.preparing import prepared
-from kt_lib.records import PreferencePair, Protocol, Record, Task
+from kt_lib.records import PreferencePair, Protocol, Record, SftRow, Task
 from kt_lib.yaml_files import read_yaml
 
 _SHIPPED = files("kt_lib") / "shipped_mixes"
@@ -110,7 +112,8 @@ def build(
     if purpose == "share":
         left = _reasons(ready.sources, allow, people)
         funnel.append(FunnelStep(step="may be shared", rows=sum(map(len, shared.values())), left_out=left))
-    funnel.append(FunnelStep(step="drawn by the mix", rows=len(drawn.rows)))
+    funnel.append(_drawn(drawn, shared))
+    drawn = drawn.model_copy(update={"lines": _with_pairs(drawn.lines, pairs)})
     if not drawn.rows and not pairs:
         raise SetupError(f"the mix {mix.name!r} finds nothing to draw: {_why_nothing(mix)}")
     leakage = measure_leakage(place.tasks, drawn.rows, pairs, (), threshold)
@@ -127,6 +130,25 @@ def build(
         name=mix.name,
     )
     return _frozen(out, mix, drawn, pairs, funnel, pairs_funnel, given, leakage, card)
+
+
+def _drawn(drawn: Mixed, pools: Mapping[str, Sequence[SftRow]]) -> FunnelStep:
+    unasked = sum(max(0, len(pool) - line.used) for pool, line in zip(pools.values(), drawn.lines, strict=True))
+    again = sum(line.repeated for line in drawn.lines)
+    step = f"drawn by the mix{f', {again:,} of them again' if again else ''}"
+    return FunnelStep(step=step, rows=len(drawn.rows), left_out={"more than asked for": unasked} if unasked else {})
+
+
+def _with_pairs(lines: Iterable[SourceLine], pairs: Sequence[PreferencePair]) -> tuple[SourceLine, ...]:
+    """The lines, those that give pairs and no rows marked so: they are not absent."""
+    counts = Counter(pair.source for pair in pairs)
+    note = "gives no rows, and {:,} pairs"
+    return tuple(
+        line.model_copy(update={"note": note.format(counts[line.name])})
+        if not line.available and counts[line.name]
+        else line
+        for line in lines
+    )
 
 
 def _why_nothing(mix: Mix) -> str:
@@ -159,6 +181,9 @@ def _pairs(
         pairs, more = enforce(pairs, "share", allow, people)
         why |= more
     funnel.append(FunnelStep(step="permitted", rows=len(pairs), left_out=why))
+    contradictory = Counter[str]()
+    pairs = without_contradictions(pairs, contradictory)
+    funnel.append(FunnelStep(step="free of contradictions", rows=len(pairs), left_out=dict(contradictory)))
     pairs, why = without_copies(pairs, threshold)
     funnel.append(FunnelStep(step="each once", rows=len(pairs), left_out=why))
     pairs, why = without_near(pairs, tasks, threshold)

@@ -63,7 +63,7 @@ def evidence_pairs(
             left_out[one] += 1
         else:
             _keep(one, tools_of(one.chat, offers), protocol, source, found, left_out)
-    pairs = _without_contradictions(found, left_out)
+    pairs = without_contradictions(found, left_out)
     return PairsFromEvidence(pairs=tuple(pairs), left_out=dict(left_out.most_common()))
 
 
@@ -150,7 +150,7 @@ def _failure(
     return judged.failure
 
 
-def _without_contradictions(pairs: Sequence[PreferencePair], left_out: Counter[str]) -> list[PreferencePair]:
+def without_contradictions(pairs: Sequence[PreferencePair], left_out: Counter[str]) -> list[PreferencePair]:
     """The pairs once each, without those of which another says the opposite."""
     said: dict[tuple[str, str, str], PreferencePair] = {}
     for pair in pairs:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kt_lib.calls.writing import write_calls
 from kt_lib.errors import LeakageError
-from kt_lib.records import ChatMessage, Example, PreferencePair, Record, SftRow, Task
+from kt_lib.records import ChatMessage, Example, PreferencePair, Record, SftRow, Task, ToolSpec
 from kt_lib.splits import near_duplicates, normalised
 
 _RUN = re.compile(r"[A-Za-z0-9]+")
@@ -82,16 +82,41 @@ class Learned(NamedTuple):
 
 
 def texts_of(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], examples: Sequence[Example]) -> list[Learned]:
-    """Every training text with its place."""
-
-    def one(kind: str, at: int, task_id: str, messages: Sequence[ChatMessage], more: str = "") -> Learned:
-        return Learned(f"{kind} {at} (task {task_id})", task_id, f"{said(messages)}\n{more}", request(messages))
-
+    """Every training text with its place; of a conversation each beginning whose answer is learned."""
     return [
-        *(one("sft row", at, row.task_id, row.messages) for at, row in enumerate(rows)),
-        *(one("pair", at, pair.task_id, pair.prompt, pair.chosen) for at, pair in enumerate(pairs)),
-        *(one("example", at, each.task_id, each.messages) for at, each in enumerate(examples)),
+        *(text for at, row in enumerate(rows) for text in of_row(row, f"sft row {at}")),
+        *(of_pair(pair, f"pair {at}") for at, pair in enumerate(pairs)),
+        *(
+            Learned(f"example {at} (task {one.task_id})", one.task_id, said(one.messages), request(one.messages))
+            for at, one in enumerate(examples)
+        ),
     ]
+
+
+def of_row(row: SftRow, place: str) -> list[Learned]:
+    """A row as a whole, and what was asked before each of its earlier answers that is learned too."""
+    place = f"{place} (task {row.task_id})"
+    everything = "\n".join([*shown_to_the_model(row.messages, row.tools), said(row.messages)])
+    found = [Learned(place, row.task_id, everything, request(row.messages))]
+    if row.learn == "all":
+        begun = {
+            request(row.messages[:at]): at
+            for at, message in enumerate(row.messages[:-1])
+            if message.role == "assistant" and request(row.messages[:at]) != found[0].asked
+        }
+        found += [Learned(f"{place}, turn {at}", row.task_id, "", asked) for asked, at in begun.items() if asked]
+    return found
+
+
+def of_pair(pair: PreferencePair, place: str) -> Learned:
+    """A pair: both sides are learned from, each in its way."""
+    everything = [*shown_to_the_model(pair.prompt, pair.tools), said(pair.prompt), pair.chosen, pair.rejected]
+    return Learned(f"{place} (task {pair.task_id})", pair.task_id, "\n".join(everything), request(pair.prompt))
+
+
+def shown_to_the_model(messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> list[str]:
+    """What stands in a prompt beside the talk: the system's words and the tools."""
+    return [*(one.content for one in messages if one.role == "system"), *(one.model_dump_json() for one in tools)]
 
 
 def refuse_leaks(report: LeakageReport) -> None:

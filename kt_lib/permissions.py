@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Literal, TypeVar
@@ -67,7 +68,10 @@ def _licence_fault(licence: str | None) -> str | None:
         named = canonicalize_license_expression(licence.replace(" ", "-") if " BY" in licence.upper() else licence)
     except InvalidLicenseExpression:
         return f"{licence!r} is no licence by its SPDX name"
-    faults = [_fault_of(names) for names in named.replace("(", "").replace(")", "").split(" OR ")]
+    if "(" in named:
+        # Alternatives within what must hold together: every name must permit it, which is never too little.
+        return next(filter(None, map(_fault_of, re.split(r" (?:OR|AND) ", re.sub(r"[()]", "", named)))), None)
+    faults = [_fault_of(names) for names in named.split(" OR ")]
     return None if None in faults else faults[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kt_lib.datafiles.lengths import Ruler
@@ -55,9 +55,14 @@ def prepared(
 
 
 def _each_once(rows: Sequence[SftRow], threshold: float) -> tuple[list[SftRow], dict[str, int]]:
-    again = [row for row in rows if row.kind in ON_PURPOSE]
+    again = {(row.messages, tuple(tool.model_dump_json() for tool in row.tools)): row for row in _on_purpose(rows)}
     kept, why = without_copies([row for row in rows if row.kind not in ON_PURPOSE], threshold)
-    return [*kept, *again], why
+    equal = sum(1 for _ in _on_purpose(rows)) - len(again)
+    return [*kept, *again.values()], why | ({"equal in every word, prompt and tools": equal} if equal else {})
+
+
+def _on_purpose(rows: Sequence[SftRow]) -> Iterator[SftRow]:
+    return (row for row in rows if row.kind in ON_PURPOSE)
 
 
 def _not_too_long(rows: Sequence[SftRow], ruler: Ruler, max_length: int | None) -> tuple[list[SftRow], dict[str, int]]:

@@ -7,9 +7,11 @@ What is right stays right: only names are changed, and then in the tools, the an
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 
 from kt_lib.calls.rules import one_name
+from kt_lib.prompts import list_tools
 from kt_lib.records import AcceptedCall, ChatMessage, Task, ToolSpec, content_id
 
 TAG = "format:"
@@ -33,7 +35,8 @@ _DECOYS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("book_table", ("restaurant", "time")),
     ("get_stock_price", ("symbol",)),
 )
-"""Tools that no task here asks for."""
+"""Tools to stand beside those of a task that has nothing to do with them."""
+_VERBS = frozenset("get search create convert play book".split())
 
 
 def key_order(task: Task, rng: random.Random) -> Task:
@@ -53,6 +56,11 @@ def renamed(task: Task, rng: random.Random) -> Task:
     prefixes, suffixes = _AFFIXES["train" if task.part == "train" else "test"]
     prefix, suffix = rng.choice(prefixes), rng.choice(suffixes)
     new = {tool.name: prefix + tool.name if rng.random() < 0.5 else tool.name + suffix for tool in task.tools}
+    if len(set(new.values())) < len(new):
+        new = {name: prefix + name for name in new}
+    talk = "\n".join(message.content for message in task.messages if message.role != "tool")
+    if any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", talk) for name in new if "_" in name):
+        return task  # called by its name in the talk, a tool cannot have another one
     accepted = tuple(_renamed_key(each, new) for each in task.check.accepted)
     return task.model_copy(
         update={
@@ -65,9 +73,9 @@ def renamed(task: Task, rng: random.Random) -> Task:
 
 def extra_tools(task: Task, rng: random.Random) -> Task:
     """Three tools more, which nobody asks for."""
-    known = {one_name(tool.name) for tool in task.tools}
-    free = [decoy for decoy in _DECOYS if decoy[0] not in known]
-    tools = [*task.tools, *(_decoy(name, parameters) for name, parameters in rng.sample(free, 3))]
+    talk = " ".join([*(one_name(tool.name) for tool in task.tools), *(one.content for one in task.messages)]).casefold()
+    free = [decoy for decoy in _DECOYS if not any(word in talk for word in _words(decoy[0]))]
+    tools = [*task.tools, *(_decoy(name, parameters) for name, parameters in rng.sample(free, min(3, len(free))))]
     rng.shuffle(tools)
     return task.model_copy(update={"tools": tuple(tools)})
 
@@ -88,8 +96,11 @@ def in_other_formats(tasks: Sequence[Task]) -> list[Task]:
 
 
 def in_format(task: Task, name: str) -> Task:
-    """A task in the form called `name`, under an id of its own."""
+    """A task in the form called `name`, under an id of its own; where that changes nothing, with more tools."""
     made = FORMATS[name](task, random.Random(f"{name} {task.id}"))
+    if list_tools(made.tools) == list_tools(task.tools):
+        name = "extra_tools"
+        made = extra_tools(task, random.Random(f"{name} {task.id}"))
     return made.model_copy(update={"id": content_id(task.id, name), "tags": (*task.tags, f"{TAG}{name}")})
 
 
@@ -115,6 +126,11 @@ def _renamed_message(message: ChatMessage, new: dict[str, str]) -> ChatMessage:
     calls = tuple(call.model_copy(update={"name": new.get(call.name, call.name)}) for call in message.tool_calls)
     name = new.get(message.name, message.name) if message.name else None
     return message.model_copy(update={"tool_calls": calls, "name": name})
+
+
+def _words(name: str) -> list[str]:
+    """What a tool is about, by its name: `get_weather` is about the weather."""
+    return [word for word in name.split("_") if word not in _VERBS]
 
 
 def _decoy(name: str, parameters: Sequence[str]) -> ToolSpec:

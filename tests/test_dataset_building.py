@@ -12,7 +12,7 @@ import pytest
 import tiny_base
 from test_cli import kt
 
-from kt_lib.datafiles.layouts import read_dataset, write_rows
+from kt_lib.datafiles.layouts import read_dataset, write_pairs, write_rows
 from kt_lib.datafiles.lengths import estimate
 from kt_lib.dataset_building import Built, build, mix_of, shipped_mixes
 from kt_lib.dataset_sources import Workplace
@@ -247,3 +247,21 @@ def test_native_conversations_are_never_told_to_write_json() -> None:
     rows = list(generate(120, 3, protocol="native"))
     assert all(sum(turn.role == "system" for turn in row.messages) <= 1 for row in rows)
     assert not any("JSON object" in row.messages[0].content for row in rows)
+
+
+def test_pairs_of_two_sources_that_contradict_one_another_are_both_left_out(tmp_path: Path) -> None:
+    asked = (ChatMessage(role="user", content="list everything here"),)
+    one = PreferencePair(prompt=asked, chosen="ls -a", rejected="ls", task_id="t", basis="b", evidence="e")
+    path = tmp_path / "pairs.parquet"
+    write_pairs(path, [one.model_copy(update={"chosen": "ls", "rejected": "ls -a"})])
+    sources = {"existing": 5, "web": {"count": 5, "files": [str(path)]}, "corrections": 8}
+    made = built(tmp_path / "out", sources, Workplace(pairs=[one]))
+    assert {pair.source for pair in read_dataset(tmp_path / "out" / "pairs.jsonl").pairs} == {"corrections"}
+    assert sum(next(step for step in made.pairs_funnel if step.step == "free of contradictions").left_out.values()) == 2
+
+
+def test_a_source_of_pairs_alone_is_not_called_absent(tmp_path: Path) -> None:
+    asked = (ChatMessage(role="user", content="list everything here"),)
+    pair = PreferencePair(prompt=asked, chosen="ls -a", rejected="ls", task_id="t", basis="b", evidence="e")
+    made = built(tmp_path, {"existing": 5, "corrections": 8}, Workplace(pairs=[pair]))
+    assert made.sources[0].note == "gives no rows, and 1 pairs"

@@ -71,3 +71,15 @@ def test_pairs_are_held_to_the_same() -> None:
         prompt=row().messages[:1], chosen="a", rejected="b", task_id="t", basis="x", evidence="y", consent=False
     )
     assert enforce([pair], "train") == ([], {"the people in it did not agree": 1})
+
+
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "(MIT OR Apache-2.0) AND CC-BY-NC-4.0",
+        "CC-BY-NC-4.0 AND (CC-BY-ND-4.0 OR MIT)",
+        "LicenseRef-Secret AND (MIT OR GPL-3.0-only)",
+    ],
+)
+def test_what_must_hold_together_is_not_opened_by_an_alternative_within_it(licence: str) -> None:
+    assert permitted(row(licence=licence, source="web"), "share")

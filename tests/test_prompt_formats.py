@@ -6,7 +6,7 @@ from kt_lib.attempts import answers_rightly
 from kt_lib.calls.writing import write_calls
 from kt_lib.prompt_formats import FORMATS, format_of, in_format, in_other_formats
 from kt_lib.prompts import list_tools
-from kt_lib.records import Task, ToolCall
+from kt_lib.records import ChatMessage, Task, ToolCall
 from kt_lib.world.suite import make_tasks
 
 TASKS = [*make_tasks(1, "test", "main", 40), *make_tasks(1, "test", "multi_turn", 20)]
@@ -52,3 +52,18 @@ def test_the_forms_take_turns_and_a_longer_list_begins_with_the_shorter_one() ->
     assert [format_of(task) for task in first] == [*FORMATS, *FORMATS]
     assert longer[:8] == first
     assert len({task.id for task in longer} | {task.id for task in TASKS}) == 2 * len(TASKS)
+
+
+def test_a_form_that_would_change_nothing_gives_way_to_one_that_does() -> None:
+    alone = TASKS[0].model_copy(update={"tools": TASKS[0].tools[:1]})
+    for name in FORMATS:
+        assert list_tools(in_format(alone, name).tools) != list_tools(alone.tools), name
+
+
+def test_no_tool_is_put_beside_a_task_that_it_would_serve() -> None:
+    weather = TASKS[0].model_copy(
+        update={"messages": (ChatMessage(role="user", content="what is the weather in Paris?"),)}
+    )
+    for at in range(40):
+        task = in_format(weather.model_copy(update={"id": f"t{at}"}), "extra_tools")
+        assert "get_weather" not in {tool.name for tool in task.tools}

@@ -8,9 +8,10 @@ import pytest
 from tiny_base import as_agent, as_chat, example, prose_of, sft_row, task
 
 from kt_lib.attempts import answers_rightly
+from kt_lib.deduplication import without_near
 from kt_lib.errors import LeakageError
 from kt_lib.leakage import measure_leakage, refuse_leaks
-from kt_lib.records import Attempt, ChatMessage, Check, Example, Outcome, SftRow, Task
+from kt_lib.records import Attempt, ChatMessage, Check, Example, Outcome, PreferencePair, SftRow, Task
 from kt_lib.rows import agent_rows, format_pairs, other_format_rows, own_sources, replay_rows
 
 TASKS = {one.id: one for one in (task(at) for at in range(40))}
@@ -170,3 +171,28 @@ def test_a_leak_in_a_pair_or_a_few_shot_example_counts_as_well() -> None:
     shown = example(task(1)).model_copy(update={"messages": (ChatMessage(role="user", content="reboot gorse-9"),)})
     report = measure_leakage([secret], [], [], [shown], 0.95)
     assert [leak.row for leak in report.leaks] == [f"example 0 (task {task(1).id})"]
+
+
+def test_a_conversation_that_goes_on_after_what_an_evaluation_task_asks_is_a_leak_too() -> None:
+    row = row_saying("how full are the disks of gorse nine and its neighbour")
+    later = (ChatMessage(role="user", content="and now tell me a joke"), ChatMessage(role="assistant", content="No."))
+    longer = row.model_copy(update={"messages": (*row.messages, *later), "learn": "all"})
+    asked = held_out("how full are the disks of gorse nine and its neighbour")
+    assert "prompt" in {leak.kind for leak in measure_leakage([asked], [longer], [], [], 0.95).leaks}
+    assert without_near([longer], [asked], 0.95)[0] == []
+
+
+def test_a_name_leaks_from_a_rejected_answer_and_from_the_systems_words_as_well() -> None:
+    secret = held_out("what is up with gorse-9", "gorse-9")
+    pair = PreferencePair(
+        prompt=(ChatMessage(role="user", content="which one?"),), chosen="oak-1", rejected="gorse-9", task_id="t",
+        basis="b", evidence="e",
+    )  # fmt: skip
+    told = row_saying("which one?")
+    told = told.model_copy(
+        update={"messages": (ChatMessage(role="system", content="You run gorse-9."), *told.messages)}
+    )
+    report = measure_leakage([secret], [told], [pair], [], 0.95)
+    assert {leak.kind for leak in report.leaks} == {"entity"}
+    assert without_near([pair], [secret], 0.95)[0] == []
+    assert without_near([told], [secret], 0.95)[0] == []

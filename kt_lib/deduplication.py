@@ -53,15 +53,16 @@ def without_near(
     """The rows of which `measure_leakage` finds nothing in the dev and test tasks, and how many others, by reason."""
     known = list(tasks)
     held = [task for task in known if task.part != "train"]
-    learned = [text for row in rows for text in _learned(row)]
+    found = [(number, text) for number, row in enumerate(rows) for text in _learned(row)]
+    learned = [text for _, text in found]
     reasons: dict[int, str] = {}
-    for number in _alike(learned, held, threshold):
-        reasons[number] = "asks what an evaluation task asks, or nearly"
-    for number in _same_words(learned, held, {task.id: task.entities for task in known}):
-        reasons[number] = "asks what an evaluation task asks with other names and numbers"
+    for at in _alike(learned, held, threshold):
+        reasons[found[at][0]] = "asks what an evaluation task asks, or nearly"
+    for at in _same_words(learned, held, {task.id: task.entities for task in known}):
+        reasons[found[at][0]] = "asks what an evaluation task asks with other names and numbers"
     named = standing_in({name for task in held for name in task.entities}, [text.said for text in learned])
-    for number in {number for numbers in named.values() for number in numbers}:
-        reasons[number] = "names what only evaluation tasks name"
+    for at in {at for places in named.values() for at in places}:
+        reasons[found[at][0]] = "names what only evaluation tasks name"
     kept = [row for number, row in enumerate(rows) if number not in reasons]
     return kept, dict(Counter(reasons.values()).most_common())
 

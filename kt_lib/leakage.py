@@ -61,7 +61,7 @@ def measure_leakage(
     ]
     return LeakageReport(
         evaluation_tasks=len(held),
-        training_texts=len(learned),
+        training_texts=len(rows) + len(pairs) + len(examples),
         entities=len({name for task in held for name in task.entities}),
         threshold=threshold,
         leaks=tuple(leaks),

@@ -55,7 +55,7 @@ def prepared(
 
 
 def _each_once(rows: Sequence[SftRow], threshold: float) -> tuple[list[SftRow], dict[str, int]]:
-    again = {(row.messages, tuple(tool.model_dump_json() for tool in row.tools)): row for row in _on_purpose(rows)}
+    again = {row.model_dump_json(include={"messages", "tools"}): row for row in _on_purpose(rows)}
     kept, why = without_copies([row for row in rows if row.kind not in ON_PURPOSE], threshold)
     equal = sum(1 for _ in _on_purpose(rows)) - len(again)
     return [*kept, *again.values()], why | ({"equal in every word, prompt and tools": equal} if equal else {})

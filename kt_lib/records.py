@@ -467,7 +467,22 @@ class Profile(Record):
     """Decoding."""
 
 
-class SftRow(Record):
+class DatasetRow(Record):
+    """A row of a dataset: where it comes from, and whether it may be used."""
+
+    task_id: str
+    """The task, conversation or variation it came from."""
+    basis: str
+    """What it rests on, in words; of a preference, why one answer is better: the failure class fixed."""
+    source: str = "own"
+    """The source of the mix that it belongs to: own, corrections, generator, toucan, ..."""
+    licence: str | None = None
+    """Licence of what it was made of; None where none is stated."""
+    consent: bool | None = None
+    """Whether the people in it agreed to training use; None when unknown."""
+
+
+class SftRow(DatasetRow):
     """A training row for TRL's SFTTrainer."""
 
     messages: tuple[ChatMessage, ...]
@@ -478,19 +493,9 @@ class SftRow(Record):
     """Which of the assistant's messages are learned: the last one, or every one."""
     kind: str
     """What it teaches: agent_call, chat_replay, no_call, after_result, ..."""
-    task_id: str
-    """The task, conversation or variation it came from."""
-    basis: str
-    """Its evidence, in words."""
-    source: str = "own"
-    """The source of the mix that it belongs to: own, corrections, generator, toucan, ..."""
-    licence: str | None = None
-    """Licence of what it was made of; None where none is stated."""
-    consent: bool | None = None
-    """Whether the people in it agreed to training use; None when unknown."""
 
 
-class PreferencePair(Record):
+class PreferencePair(DatasetRow):
     """A preference row for TRL's DPOTrainer."""
 
     prompt: tuple[ChatMessage, ...]
@@ -501,21 +506,11 @@ class PreferencePair(Record):
     """Worse answer."""
     tools: tuple[ToolSpec, ...] = ()
     """Tools offered."""
-    task_id: str
-    """The task it came from."""
-    basis: str
-    """Why one is better: the failure class fixed."""
     evidence: str
     """Who says so."""
-    source: str = "own"
-    """The source it belongs to, as `SftRow.source`."""
-    licence: str | None = None
-    """Licence of what it was made of; None where none is stated."""
-    consent: bool | None = None
-    """Whether the people in it agreed to training use; None when unknown."""
 
 
-class UnpairedRow(Record):
+class UnpairedRow(DatasetRow):
     """One answer that was found good or bad by itself: TRL's unpaired preference, for its KTOTrainer."""
 
     prompt: tuple[ChatMessage, ...]
@@ -526,18 +521,8 @@ class UnpairedRow(Record):
     """Whether it is wanted."""
     tools: tuple[ToolSpec, ...] = ()
     """Tools offered."""
-    task_id: str
-    """The task it came from."""
-    basis: str
-    """Why it is wanted or not."""
     evidence: str
     """Who says so."""
-    source: str = "own"
-    """The source it belongs to, as `SftRow.source`."""
-    licence: str | None = None
-    """Licence of what it was made of; None where none is stated."""
-    consent: bool | None = None
-    """Whether the people in it agreed to training use; None when unknown."""
 
 
 class Adapter(Record):

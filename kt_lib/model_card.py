@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kt_lib.markdown_text import fenced, plain, table
 from kt_lib.prompts import PROTOCOL_PROMPT, list_tools
 from kt_lib.records import ModelVersion, PreferencePair, Rate, Record, Score, SftRow, ToolSpec, Verdict
+from kt_lib.training.adapter_files import Training, trainings_of
 from kt_lib.versions import lineage, refusal
 
 if TYPE_CHECKING:
@@ -47,20 +48,18 @@ class LearnedFrom(Record):
 class Making(Record):
     """How a version was made, for its card."""
 
-    training: tuple[str, ...]
-    """Engine, rows, recipe and losses, a line each, as the adapter's own card says them."""
+    trainings: tuple[Training, ...]
+    """The trainings that made its adapter, as the adapter's own card says them."""
     learned_from: tuple[LearnedFrom, ...]
     """What it learned from."""
 
 
 def making(adapter: Path, rows: Sequence[SftRow | PreferencePair]) -> Making:
     """How the version with this adapter was made: by the adapter's card, and by the rows and pairs it learned from."""
-    told = adapter / "README.md"
-    lines = told.read_text(encoding="utf-8").splitlines() if told.is_file() else []
     pairs = Counter((row.source, row.licence, row.consent) for row in rows if isinstance(row, PreferencePair))
     others = Counter((row.source, row.licence, row.consent) for row in rows if isinstance(row, SftRow))
     return Making(
-        training=tuple(line.removeprefix("- ") for line in lines if line.startswith("- ")),
+        trainings=tuple(trainings_of(adapter)),
         learned_from=tuple(
             LearnedFrom(source=key[0], licence=key[1], consent=key[2], rows=others[key], pairs=pairs[key])
             for key in sorted({*others, *pairs}, key=str)
@@ -149,8 +148,10 @@ def _gate(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _how_it_was_made(version: ModelVersion, made: Making | None) -> list[str]:
     lines = ["## How it was made", "", *(f"- {what}: {which}" for what, which in lineage(version))]
-    lines += [f"- {line}" for line in made.training] if made else []
-    return [*lines, "- Merged, reloaded and asked again before it counted"]
+    lines.append("- Merged, reloaded and asked again before it counted")
+    for one in made.trainings if made else ():
+        lines += ["", f"### Training: {one.name}", "", *(f"- {line}" for line in one.lines)]
+    return lines
 
 
 def _learned_from(made: Making | None) -> list[str]:

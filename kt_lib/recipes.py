@@ -20,6 +20,10 @@ PreferenceLoss = Literal[
     "sigmoid", "sigmoid_norm", "hinge", "ipo", "nca_pair", "sppo_hard", "bco_pair", "aot", "apo_zero", "apo_down"
 ]
 """Losses of TRL's DPOTrainer that need no further setting."""
+Schedule = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
+]
+"""Learning rates over time that transformers' Trainer knows and that need no further setting."""
 
 _SHIPPED = files("kt_lib") / "shipped_recipes"
 
@@ -34,7 +38,7 @@ class Lora(Record):
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the adapter's inputs left out at random in training."""
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Layers that get an adapter, by the ends of their names; `all-linear` is every linear layer but the last."""
+    """Linear layers that get an adapter, by the ends of their names; `all-linear` is each of them but the last."""
 
 
 class SftRecipe(Record):
@@ -54,9 +58,9 @@ class SftRecipe(Record):
     """The adapter."""
     load_in_4bit: bool = False
     """Whether the frozen base is held in 4 bits (NF4, QLoRA)."""
-    lr_scheduler_type: str = "cosine"
-    """Shape of the learning rate."""
-    warmup_steps: Annotated[float, Field(ge=0)] = 5
+    lr_scheduler_type: Schedule = "cosine"
+    """How the learning rate goes over time; `constant` leaves out the warm-up too."""
+    warmup_steps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     """Steps of linear warm-up; below 1, a share of all steps."""
     max_length: Count | None = None
     """Most tokens of a row; a longer one is refused by name, never cut. None is what the model reads."""
@@ -94,9 +98,9 @@ class DpoRecipe(Record):
     """The adapter, where there was no SFT to go on from."""
     load_in_4bit: bool = False
     """Whether the frozen base is held in 4 bits (NF4, QLoRA)."""
-    lr_scheduler_type: str = "cosine"
-    """Shape of the learning rate."""
-    warmup_steps: Annotated[float, Field(ge=0)] = 3
+    lr_scheduler_type: Schedule = "cosine"
+    """How the learning rate goes over time; `constant` leaves out the warm-up too."""
+    warmup_steps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3
     """Steps of linear warm-up; below 1, a share of all steps."""
     max_length: Count | None = None
     """Most tokens of a prompt with either answer; a longer pair is refused by name, never cut."""

@@ -18,8 +18,9 @@ from kt_lib.artifacts import write_rows
 from kt_lib.calls.writing import write_calls
 from kt_lib.cli.app import app
 from kt_lib.datafiles.layouts import write_rows as write_dataset
-from kt_lib.errors import ParameterError, SourceError
-from kt_lib.records import ChatMessage, PreferencePair
+from kt_lib.datafiles.layouts import write_unpaired
+from kt_lib.errors import KtError, ParameterError, SourceError
+from kt_lib.records import ChatMessage, PreferencePair, UnpairedRow
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -45,6 +46,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for at, row in enumerate(rows[:8])
     ]
     write_rows(folder, "pairs", pairs)
+    judged = [
+        UnpairedRow(
+            prompt=pair.prompt,
+            completion=text,
+            label=text == pair.chosen,
+            task_id=pair.task_id,
+            basis="rating",
+            evidence="a rating",
+        )
+        for pair in pairs
+        for text in (pair.chosen, pair.rejected)
+    ]
+    write_unpaired(folder / "judged.jsonl", judged)
+    write_unpaired(folder / "praised.jsonl", [one for one in judged if one.label])
+    write_unpaired(folder / "mine.jsonl", [one.model_copy(update={"consent": False}) for one in judged])
+    sides = [(folder / f"{name}.jsonl").read_bytes() for name in ("pairs", "judged")]
+    (folder / "both.jsonl").write_bytes(b"".join(sides))
     return folder
 
 
@@ -76,13 +94,68 @@ def test_the_cost_can_be_had_without_the_training(place: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_answers_judged_by_themselves_are_learned_after_sft_by_kto(place: Path, tmp_path: Path) -> None:
+    """From the very file that `kt dataset convert` writes of what a mixed one holds."""
+    files = (str(place / "both.jsonl"), str(tmp_path / "judged.jsonl"))
+    written = CliRunner().invoke(app, ["dataset", "convert", *files, "--layout", "trl", "--only", "unpaired"])
+    assert written.exit_code == 0, written.output
+    more = ("--judged", str(tmp_path / "judged.jsonl"), "--set", "dpo.beta=0.2", "--json", *EIGHT)
+    ran = CliRunner().invoke(app, asked(place, tmp_path / "out", *more))
+    assert ran.exit_code == 0, ran.output
+    sft, kto = json.loads(ran.stdout.splitlines()[-1])["adapters"]
+    assert (sft["name"], kto["name"], kto["rows"], kto["steps"]) == ("sft", "sft+kto", 16, 2)
+    assert kto["losses"][0][1] == pytest.approx(0.5, abs=0.05), "nothing is preferred yet"
+    card = (tmp_path / "out" / "kto" / "README.md").read_text()
+    assert "- Learned: 8 good answers and 8 bad ones" in card
+    assert "- `beta`: 0.2" in card
+    assert not (tmp_path / "out" / "dpo").exists()
+
+
+def test_the_cost_of_kto_can_be_had_before(place: Path, tmp_path: Path) -> None:
+    more = ("--judged", str(place / "judged.jsonl"), "--plan", *EIGHT)
+    ran = CliRunner().invoke(app, asked(place, tmp_path / "out", *more))
+    assert ran.exit_code == 0, ran.output
+    assert "sft: 16 rows, " in ran.stdout
+    assert "kto: 16 rows, " in ran.stdout
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "file", "words"),
+    [
+        ("--judged", "pairs", "holds 8 pairs where judged answers are wanted: pairs are given by --pairs"),
+        ("--judged", "rows", "holds 17 rows where judged answers are wanted: rows are given as ROWS"),
+        ("--pairs", "judged", "holds 16 judged answers where pairs are wanted: judged answers are given by --judged"),
+        ("--judged", "both", "holds 8 pairs and 16 judged answers where judged answers are wanted: `kt dataset conv"),
+        ("--judged", "mine", "none of its judged answers can be learned, the people in them did not agree"),
+        ("--judged", "praised", "8 good and 0 bad answers are no ground for KTO"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_before_anything_is_trained(
+    place: Path, tmp_path: Path, option: str, file: str, words: str
+) -> None:
+    ran = CliRunner().invoke(app, asked(place, tmp_path / "out", option, str(place / f"{file}.jsonl"), *EIGHT))
+    assert isinstance(ran.exception, KtError)
+    assert words in str(ran.exception)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "fault", "words"),
     [
         (("--recipe", "huge"), ParameterError, "no recipe is called 'huge'"),
         (("--set", "lr=1"), ParameterError, "write `sft.FIELD=VALUE`"),
         (("--set", "sft.epochs=1"), ParameterError, "there is no `epochs`"),
+        (("--set", "sft.lr_scheduler_type=cosin"), ParameterError, "`lr_scheduler_type` is 'cosin'"),
+        (("--set", "sft.lora.target_modules=[q_prj]"), ParameterError, "names q_prj, and no linear layer"),
+        (("--set", "sft.max_length=9"), SourceError, "none of its rows can be learned, 17 are too long"),
         (("--pairs", "nowhere.jsonl"), SourceError, "nowhere.jsonl"),
+        (("--pairs", "a.jsonl", "--judged", "b.jsonl"), ParameterError, "by DPO or by KTO, so give one of them"),
+        (
+            ("--judged", "a.jsonl", "--set", "dpo.num_train_epochs=0"),
+            ParameterError,
+            "--judged: the recipe embedded has no DPO part",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_trained(

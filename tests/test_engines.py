@@ -17,7 +17,8 @@ from unsloth_double import put_into
 from kt_lib.artifacts import write_rows
 from kt_lib.errors import MissingPackage
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
-from kt_lib.training.engines import Engine, Ground, engine, ground, options
+from kt_lib.training.engines import Engine, Ground, engine, ground, options, packed_to
+from kt_lib.training.plan import trainer_options
 from kt_lib.training.trainable import open_for_training, started
 from kt_lib.training.trainers import train_sft
 
@@ -88,6 +89,11 @@ def test_rows_pass_by_what_unsloth_would_do_to_them() -> None:
     assert told["dataset_kwargs"] == {"skip_prepare_dataset": True}
     assert (told["packing"], told["padding_free"]) == (False, False)
     assert "go together instead of being packed" in engine(packed, H100).reason
+    assert packed_to(packed, by_unsloth) == 0
+    by_trl = engine(packed, H100.model_copy(update={"unsloth": ""}))
+    assert packed_to(packed, by_trl) == trainer_options(packed, by_trl)["max_length"] == 512
+    assert packed_to(QUICK, by_trl) == 0
+    assert trainer_options(packed, by_unsloth)["packing"] is False
     prefer = DpoRecipe(num_train_epochs=1, learning_rate=1e-4, beta=0.1, seed=1)
     assert "dataset_kwargs" not in options(by_unsloth, prefer)
 

@@ -9,8 +9,8 @@ from kt_lib.errors import KtError
 from kt_lib.figures_of_training import live_curve
 from kt_lib.forecast import forecast
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
-from kt_lib.records import PreferencePair
-from kt_lib.training.trainers import train_dpo, train_sft
+from kt_lib.records import PreferencePair, UnpairedRow
+from kt_lib.training.trainers import train_dpo, train_kto, train_sft
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -45,6 +45,41 @@ def test_gathered_and_packed_steps_are_counted_as_they_are_taken(tmp_path):
         assert told.memory.total_mb > 0
     with pytest.raises(KtError, match="no rows to train on"):
         forecast(base, [], [], SFT, None)
+
+
+def test_answers_judged_by_themselves_are_forecast_as_kto_takes_them(tmp_path):
+    base = tiny_base.make_base(tmp_path / "base")
+    rows = [tiny_base.sft_row(tiny_base.task(at)) for at in range(8)]
+    # One good answer of twenty-four, the longest: whatever is tried has to hold some of both kinds.
+    judged = [
+        UnpairedRow(
+            prompt=rows[at % 8].messages[:-1],
+            completion="it is so " * 20 if at == 0 else "no",
+            label=at == 0,
+            task_id="t",
+            basis="b",
+            evidence="e",
+        )
+        for at in range(24)
+    ]
+    sft, kto = forecast(base, rows, judged, SFT, DPO)
+    train_sft(base, rows, tmp_path / "sft", SFT)
+    made = train_kto(base, tmp_path / "sft", judged, tmp_path / "kto", DPO)
+    assert (sft.name, kto.name, made.name) == ("sft", "kto", "sft+kto")
+    assert (kto.rows, kto.steps, kto.tokens) == (made.rows, made.steps, made.tokens)
+    assert f"8 x {kto.longest} tokens at once" in kto.memory.formula
+
+
+def test_after_sft_the_adapter_is_reckoned_as_sft_made_it(tmp_path):
+    base = tiny_base.make_base(tmp_path / "base")
+    rows = [tiny_base.sft_row(tiny_base.task(at)) for at in range(4)]
+    pairs = [
+        PreferencePair(prompt=row.messages[:-1], chosen="yes", rejected="no", task_id="t", basis="b", evidence="e")
+        for row in rows
+    ]
+    other = DPO.model_copy(update={"lora": Lora(r=64)})
+    sft, dpo = forecast(base, rows, pairs, SFT, other)
+    assert dpo.memory.adapter_mb == pytest.approx(sft.memory.adapter_mb * 1.5), "and its frozen copy"
 
 
 def test_without_pairs_or_without_a_recipe_only_sft_is_forecast(tmp_path):

@@ -98,12 +98,26 @@ def test_four_bits_shorter_rows_and_smaller_batches_each_take_less(tmp_path: Pat
     assert total(100, packing=True) > total(4096, per_device_train_batch_size=1), "packed rows are as long as can be"
 
 
+def test_where_the_engine_does_not_pack_rows_are_reckoned_as_long_as_they_are(tmp_path: Path) -> None:
+    base = layout(tmp_path / "7b", *LAYOUTS["7b"][:-1])
+    asked = changed(QLORA, {"packing": True}, {}).sft
+    by_trl, by_unsloth = (engine(asked, CARD.model_copy(update={"unsloth": version})) for version in ("", "2026.10.9"))
+    packed, told = (estimate(base, asked, 100, way) for way in (by_trl, by_unsloth))
+    assert "4 x 4096 tokens at once" in packed.formula
+    assert "4 x 100 tokens at once" in told.formula
+    assert told == estimate(base, QLORA.sft, 100, by_unsloth), "as without packing"
+
+
 def test_preferences_take_both_answers_and_all_their_logits(tmp_path: Path) -> None:
     base = layout(tmp_path / "small", 512, 4, 8, 2, 1024, 32000)
     way = engine(PAIRS, CARD)
     sft, dpo = (estimate(base, one, 500, way) for one in (SMALL, PAIRS))
     assert dpo.activations_mb - sft.activations_mb > 2 * 4 * 500 * 32000 * 4 * 3 / 2**20
     assert dpo.adapter_mb == pytest.approx(sft.adapter_mb * 1.5), "the frozen copy"
+    kto = estimate(base, PAIRS, 500, way, unpaired=True)
+    assert (kto.adapter_mb, kto.optimiser_mb) == (dpo.adapter_mb, dpo.optimiser_mb)
+    assert "4 x 500 tokens" in kto.formula
+    assert "8 x 500 tokens" in dpo.formula
 
 
 def test_a_base_that_cannot_fit_is_refused_and_one_that_may_not_is_warned_of(
@@ -135,27 +149,36 @@ from kt_lib.recipes import SftRecipe
 from kt_lib.records import ChatMessage, SftRow
 from kt_lib.training.trainers import lengths, train_sft
 
-base, words = Path(sys.argv[1]), int(sys.argv[2])
+base, out = Path(sys.argv[1]), Path(sys.argv[2])
 recipe = SftRecipe(num_train_epochs=1, learning_rate=1e-3, per_device_train_batch_size=4, seed=1)
-ask = lambda at: ChatMessage(role="user", content="atlas " * (words - at % 4))
+ask = lambda words: ChatMessage(role="user", content="atlas " * words)
 answer = ChatMessage(role="assistant", content="birch cedar")
-rows = [SftRow(messages=(ask(at), answer), kind="x", task_id=str(at), basis="made up") for at in range(12)]
-adapter = train_sft(base, rows, Path(sys.argv[3]), recipe)
-told = estimate(base, recipe, max(lengths(rows, base)), engine(recipe))
-print("\\n" + json.dumps([told.total_mb, adapter.peak_mb]))
+found = []
+for words in map(int, sys.argv[3:]):
+    rows = [
+        SftRow(messages=(ask(words - at % 4), answer), kind="x", task_id=str(at), basis="made up") for at in range(12)
+    ]
+    peak = train_sft(base, rows, out, recipe).peak_mb
+    found.append([estimate(base, recipe, max(lengths(rows, base)), engine(recipe)).total_mb, peak])
+print("\\n" + json.dumps(found))
 """
 
 
-def measured(base: Path, words: int, out: Path) -> tuple[float, float]:
-    """Expected and measured peak of a training, in a process of its own."""
-    ran = subprocess.run([sys.executable, "-c", MEASURE, base, str(words), out], capture_output=True, timeout=300)
+def measured(base: Path, out: Path, *words: int) -> list[tuple[float, float]]:
+    """Expected and measured peak of trainings on rows of so many words, one after another in a process of their own."""
+    ran = subprocess.run([sys.executable, "-c", MEASURE, base, out, *map(str, words)], capture_output=True, timeout=300)
     assert ran.returncode == 0, ran.stderr.decode()[-2000:]
-    told, peak = json.loads(ran.stdout.splitlines()[-1])
-    return told, peak
+    return [(told, peak) for told, peak in json.loads(ran.stdout.splitlines()[-1])]
 
 
 def test_the_embedded_model_holds_what_was_expected(tmp_path: Path) -> None:
-    told, peak = measured(packaged_base(), 150, tmp_path / "sft")
+    ((told, peak),) = measured(packaged_base(), tmp_path / "sft", 150)
+    assert told == pytest.approx(peak, rel=0.35)
+
+
+def test_a_training_after_a_larger_one_in_the_same_process_is_measured_by_itself(tmp_path: Path) -> None:
+    (_, before), (told, peak) = measured(packaged_base(), tmp_path / "sft", 300, 100)
+    assert before > 2 * peak
     assert told == pytest.approx(peak, rel=0.35)
 
 
@@ -168,7 +191,7 @@ def test_a_qwen_of_seventy_million_parameters_holds_what_was_expected(tmp_path: 
     model = Qwen2ForCausalLM(Qwen2Config(vocab_size=32000, intermediate_size=1792, tie_word_embeddings=True, **shape))
     assert 50e6 < model.num_parameters() < 100e6
     model.save_pretrained(base)
-    told, peak = measured(base, 40, tmp_path / "sft")
+    ((told, peak),) = measured(base, tmp_path / "sft", 40)
     assert told == pytest.approx(peak, rel=0.35)
 
 

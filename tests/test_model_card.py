@@ -14,6 +14,7 @@ from kt_lib.model_card import LearnedFrom, Making, eval_results, making, model_c
 from kt_lib.models.embedded import packaged_base
 from kt_lib.records import ChatMessage, ModelVersion, PreferencePair, Score, SftRow, Verdict
 from kt_lib.statistics import paired_counts, wilson
+from kt_lib.training.adapter_files import Training
 from kt_lib.versions import new_version
 
 HELLO = (ChatMessage(role="user", content="hello"), ChatMessage(role="assistant", content="Hello."))
@@ -88,9 +89,11 @@ def test_what_is_known_badly_stands_among_the_limits() -> None:
     assert "Known to so many points only, for want of tasks: context_retention in agent on assistant (30)." in limits
 
 
-def test_recipe_and_engine_are_taken_from_the_adapters_card_and_sources_from_the_rows(tmp_path: Path) -> None:
+def test_every_training_is_told_as_the_adapters_card_says_it_and_sources_as_the_rows_do(tmp_path: Path) -> None:
     card = (
-        "---\nlibrary_name: peft\n---\n# Adapter `sft`\n\n- Engine: TRL and PEFT on the CPU\n- `learning_rate`: 0.001\n"
+        "---\nlibrary_name: peft\n---\n# Adapter `sft+dpo`\n\nLoRA adapter.\n\n"
+        "## `sft`\n\n- Engine: TRL and PEFT on the CPU\n- `learning_rate`: 0.001\n\n"
+        "## `dpo`\n\n- Engine: Unsloth on a card\n- `learning_rate`: 0.0001\n"
     )
     (tmp_path / "README.md").write_text(card)
     pair = PreferencePair(
@@ -98,7 +101,10 @@ def test_recipe_and_engine_are_taken_from_the_adapters_card_and_sources_from_the
     )
     rows = [row("own", "MIT", True), row("own", "MIT", True), row("teacher", None), row("own", "CC-BY-4.0")]
     made = making(tmp_path, [*rows, pair])
-    assert made.training == ("Engine: TRL and PEFT on the CPU", "`learning_rate`: 0.001")
+    assert made.trainings == (
+        Training(name="sft", lines=("Engine: TRL and PEFT on the CPU", "`learning_rate`: 0.001")),
+        Training(name="dpo", lines=("Engine: Unsloth on a card", "`learning_rate`: 0.0001")),
+    )
     assert set(made.learned_from) == {
         LearnedFrom(source="own", licence="MIT", consent=True, rows=2, pairs=0),
         LearnedFrom(source="own", licence="MIT", consent=None, rows=0, pairs=1),
@@ -107,8 +113,8 @@ def test_recipe_and_engine_are_taken_from_the_adapters_card_and_sources_from_the
     }
     text = model_card(version(), made=made)
     for words in (
-        "- Engine: TRL and PEFT on the CPU",
-        "- `learning_rate`: 0.001",
+        "### Training: sft\n\n- Engine: TRL and PEFT on the CPU\n- `learning_rate`: 0.001\n",
+        "### Training: dpo\n\n- Engine: Unsloth on a card\n- `learning_rate`: 0.0001\n",
         "| own | 2 | 0 | MIT | given |",
         "| own | 1 | 0 | CC\\-BY\\-4.0 | not known |",
         "| teacher | 1 | 0 | none stated | not known |",
@@ -123,7 +129,7 @@ def test_a_licence_text_cannot_break_out_of_its_cell(tmp_path: Path) -> None:
 
 
 def test_an_adapter_without_a_card_is_no_hindrance(tmp_path: Path) -> None:
-    assert making(tmp_path, []) == Making(training=(), learned_from=())
+    assert making(tmp_path, []) == Making(trainings=(), learned_from=())
 
 
 def test_the_code_on_the_card_runs_and_is_answered_by_a_call() -> None:

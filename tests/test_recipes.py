@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from kt_lib.errors import ParameterError
-from kt_lib.recipes import Lora, Recipe, changed, recipe, shipped_recipes
+from kt_lib.recipes import Lora, Recipe, Schedule, changed, recipe, shipped_recipes
 
 
 def written(folder: Path, text: str) -> Path:
@@ -50,6 +51,11 @@ def test_a_learning_rate_written_as_text_is_a_number(tmp_path: Path) -> None:
         (WHOLE.replace("1e-4", "quick") + REST, "`sft.learning_rate` is 'quick'"),
         (WHOLE.replace("1e-4", "-1") + REST, "`sft.learning_rate` is -1: input should be greater than 0"),
         (WHOLE.replace("mine", "yours") + REST, "`name` is 'yours'; a recipe is called as its file, 'mine'"),
+        (
+            WHOLE + REST + "  lr_scheduler_type: cosin\n",
+            "`sft.lr_scheduler_type` is 'cosin': input should be 'linear'",
+        ),
+        (WHOLE + REST + "  warmup_steps: .inf\n", "`sft.warmup_steps` is inf"),
         (WHOLE + REST + "  packing: true\n", "`packing` needs a `max_length` to pack to"),
         ("- 1\n", "must hold `name:`"),
         ("name: [", "mine.yaml"),
@@ -89,3 +95,20 @@ def test_a_field_that_is_not_there_cannot_be_changed() -> None:
     alone = Recipe(name="alone", why="SFT only", sft=of.sft)
     with pytest.raises(ParameterError, match="has no DPO part to change: leave out beta"):
         changed(alone, {}, {"beta": 0.2})
+
+
+def test_the_schedules_are_all_that_the_trainer_takes_without_further_settings() -> None:
+    import torch
+    from transformers import SchedulerType, get_scheduler
+
+    def taken(name: str) -> bool:
+        optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+        try:
+            get_scheduler(name, optimiser, num_warmup_steps=2, num_training_steps=10)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    # These two look at an evaluation in between, and there is none.
+    without = {"reduce_lr_on_plateau", "greedy"}
+    assert {one.value for one in SchedulerType if taken(one.value)} - without == set(get_args(Schedule))

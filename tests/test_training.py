@@ -12,14 +12,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny_base import as_agent, call_of, make_base, odd_row, sft_row, task
 
 from kt_lib.calls.writing import write_calls
-from kt_lib.errors import KtError, NoLocalWeights
+from kt_lib.errors import KtError, NoLocalWeights, ParameterError
+from kt_lib.forecast import forecast
 from kt_lib.models.embedded import packaged_base
-from kt_lib.recipes import DpoRecipe, SftRecipe
+from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
 from kt_lib.records import Adapter, ChatMessage, PreferencePair, Request, SftRow, ToolCall, ToolSpec, UnpairedRow
 from kt_lib.release import answers
+from kt_lib.training.adapter_files import trainings_of
 from kt_lib.training.checkpoints import Checkpoints
 from kt_lib.training.engines import engine
 from kt_lib.training.trainers import fitting, lengths, train_dpo, train_kto, train_sft
@@ -117,23 +120,57 @@ def test_dpo_starts_from_the_sft_adapter_and_learns_to_prefer(base: Path, tmp_pa
     ), "the frozen copy is not saved"
 
 
+def test_the_card_after_dpo_tells_both_trainings_and_the_adapter_as_it_is(base: Path, tmp_path: Path) -> None:
+    small = QUICK.model_copy(update={"lora": Lora(r=4, lora_alpha=8, target_modules=("q_proj", "v_proj"))})
+    first = train_sft(base, [sft_row(task(at)) for at in range(12)], tmp_path / "sft", small)
+    second = train_dpo(base, tmp_path / "sft", pairs(8), tmp_path / "dpo", PREFER)
+    assert second.name == "sft+dpo"
+    sft, dpo = trainings_of(tmp_path / "dpo")
+    assert (sft.name, dpo.name) == ("sft", "dpo")
+    assert [sft] == trainings_of(tmp_path / "sft")
+    assert f"Trained on: 12 rows, {first.tokens:,} tokens seen, {first.steps} optimiser steps" in sft.lines
+    assert f"Trained on: 8 rows, {second.tokens:,} tokens seen, {second.steps} optimiser steps" in dpo.lines
+    assert f"Took: {first.seconds:.1f} s" in sft.lines
+    assert f"Loss: {first.losses[0][1]:.4f} at the first step, {first.losses[-1][1]:.4f} at the last" in sft.lines
+    # The recipe of DPO has rank 16 on all layers: it says nothing where there is an adapter to go on from.
+    assert {"`r`: 4", "`lora_alpha`: 8", "`target_modules`: ('q_proj', 'v_proj')"} <= set(dpo.lines)
+    assert " of the adapter on 4 layers, " in "".join(dpo.lines), "and memory is reckoned so"
+
+
+def test_an_adapter_without_a_card_is_gone_on_from_and_that_is_said(base: Path, tmp_path: Path) -> None:
+    train_sft(base, [sft_row(task(at)) for at in range(4)], tmp_path / "found", QUICK)
+    (tmp_path / "found" / "README.md").unlink()
+    assert train_dpo(base, tmp_path / "found", pairs(4), tmp_path / "dpo", PREFER).name == "adapter+dpo"
+    assert "How it was trained is not known: it has no card" in (tmp_path / "dpo" / "README.md").read_text()
+
+
 KILLED = """
-import os, pickle, signal, sys
+import os, pickle, signal, sys, time
 from pathlib import Path
-from kt_lib.training.trainers import train_dpo, train_sft
+from kt_lib.training.trainers import train_dpo, train_kto, train_sft
 
 train, base, before, rows, recipe, folder = pickle.loads(Path(sys.argv[1]).read_bytes())
-die = lambda step, of, loss: step == 7 and os.kill(os.getpid(), signal.SIGKILL)
+held = []
+
+def die(step, of, loss):
+    time.sleep(0.5)
+    if step == 2:
+        held.append(b"x" * (400 << 20))
+    if step == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+
 start = (base, rows) if train == "sft" else (base, before, rows)
-(train_sft if train == "sft" else train_dpo)(*start, folder / "lost", recipe, die, folder / "checkpoints")
+{"sft": train_sft, "dpo": train_dpo, "kto": train_kto}[train](
+    *start, folder / "lost", recipe, die, folder / "checkpoints"
+)
 """
 
 
-@pytest.mark.parametrize("kind", ["sft", "dpo"])
+@pytest.mark.parametrize("kind", ["sft", "dpo", "kto"])
 def test_a_killed_training_goes_on_to_the_same_weights(base: Path, tmp_path: Path, kind: str) -> None:
     rows, before = [sft_row(task(at)) for at in range(40)], tmp_path / "before"
     train_sft(base, rows[:8], before, QUICK)
-    told, made = (rows, QUICK) if kind == "sft" else (pairs(20), PREFER)
+    told, made = {"sft": (rows, QUICK), "dpo": (pairs(20), PREFER), "kto": (judged(10), PREFER)}[kind]
     (tmp_path / "told").write_bytes(pickle.dumps((kind, base, before, told, made, tmp_path)))
     dead = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "told"], capture_output=True, timeout=300)
     assert dead.returncode == -signal.SIGKILL, dead.stderr.decode()[-2000:]
@@ -146,16 +183,36 @@ def test_a_killed_training_goes_on_to_the_same_weights(base: Path, tmp_path: Pat
         seen.clear()
         if kind == "sft":
             return train_sft(base, rows, tmp_path / out, QUICK, watch, checkpoints)
-        return train_dpo(base, before, pairs(20), tmp_path / out, PREFER, watch, checkpoints)
+        learn = train_dpo if kind == "dpo" else train_kto
+        return learn(base, before, told, tmp_path / out, PREFER, watch, checkpoints)
 
     whole = train("whole", None)
-    assert seen[0] == 1
+    assert seen == list(range(1, 11))
     went_on = train("went_on", tmp_path / "checkpoints")
+    assert seen == list(range(seen[0], 11))
     assert seen[0] > 5, "what was done before the crash is not done again"
     assert went_on.losses == whole.losses
     assert went_on.digest == whole.digest
     assert went_on.tokens == whole.tokens
+    assert went_on.seconds > 2.5, "the half seconds of five steps before the crash are among them"
+    assert went_on.peak_mb > 400 > whole.peak_mb, "so is what was held then"
+    assert f"- Took: {went_on.seconds:.1f} s" in (tmp_path / "went_on" / "README.md").read_text()
     assert not list((tmp_path / "checkpoints").iterdir()), "nothing is left over"
+
+
+def test_other_rows_another_recipe_and_another_start_find_no_checkpoint_of_this_training(tmp_path: Path) -> None:
+    rows = [sft_row(task(at)) for at in range(4)]
+    others = [
+        ("sft", "base", QUICK, rows[:3]),
+        ("sft", "base", QUICK.model_copy(update={"seed": 2}), rows),
+        ("sft", "other", QUICK, rows),
+        ("dpo", "base", QUICK, rows),
+    ]
+    with Checkpoints(tmp_path, "sft", "base", QUICK, rows) as place:
+        (place / "checkpoint-5").mkdir()
+        (place / "checkpoint-5" / "trainer_state.json").write_text('{"global_step": 5}')
+        assert Checkpoints(tmp_path, "sft", "base", QUICK, list(rows)).newest() == place / "checkpoint-5"
+        assert [Checkpoints(tmp_path, *other).newest() for other in others] == [None] * 4
 
 
 def test_a_checkpoint_that_is_not_whole_is_left_out(tmp_path: Path) -> None:
@@ -201,29 +258,47 @@ def test_native_calls_with_arguments_of_every_type_can_be_learned(base: Path, tm
     assert train_sft(base, rows, tmp_path / "sft", QUICK).rows == 8
 
 
-def test_a_loss_that_is_no_number_ends_the_training_with_its_remedy(base: Path, tmp_path: Path) -> None:
-    rows = [sft_row(task(at)) for at in range(16)]
-    recipe = QUICK.model_copy(update={"learning_rate": 1.0, "num_train_epochs": 40})
-    poisoned = make_base(tmp_path / "poisoned", hidden=64, layers=1)
-    _poison(poisoned)
-    with pytest.raises(KtError, match="lower the learning rate"):
-        train_sft(poisoned, rows, tmp_path / "sft", recipe)
-    assert not (tmp_path / "sft").exists()
+def test_a_loss_that_is_no_number_ends_the_training_with_its_remedy(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "poisoned", hidden=64, layers=1)
+    weights = load_file(base / "model.safetensors")
+    weights[next(name for name in weights if "down_proj" in name)][0, 0] = float("inf")
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    told = refused(base, tmp_path / "sft", QUICK.model_copy(update={"learning_rate": 1.0}))
+    assert "the loss is nan at step 1 of 4: lower the learning rate (it is 1; a third of it is a good next" in told
+    assert "look for broken numbers in the base's weights" in told
 
 
-def _poison(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
+def test_a_gradient_that_is_no_number_ends_it_too_before_it_spoils_the_weights(base: Path, tmp_path: Path) -> None:
+    told = refused(base, tmp_path / "sft", QUICK.model_copy(update={"lora": Lora(lora_alpha=10**25)}))
+    assert "the gradient is inf at step 1 of 4: lower the learning rate (it is 0.003; a third" in told
 
-    weights = load_file(folder / "model.safetensors")
-    name = next(name for name in weights if "down_proj" in name)
-    weights[name][0, 0] = float("nan")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+def refused(base: Path, out: Path, recipe: SftRecipe) -> str:
+    """Why a training ended, before any of its steps was told as done and without an adapter."""
+    seen: list[int] = []
+    with pytest.raises(KtError) as caught:
+        train_sft(base, [sft_row(task(at)) for at in range(16)], out, recipe, lambda step, of, loss: seen.append(step))
+    assert not seen
+    assert not out.exists()
+    return str(caught.value)
+
+
+def test_a_layer_that_is_not_there_is_told_before_a_row_is_made_ready(base: Path, tmp_path: Path) -> None:
+    unusable = sft_row(task(1))
+    unusable = unusable.model_copy(update={"messages": unusable.messages[:-1]})
+    recipe = QUICK.model_copy(update={"lora": Lora(target_modules=("q_proj", "v_prj"))})
+    with pytest.raises(ParameterError, match=r"names v_prj, and no linear layer .* there are down_proj, gate_proj, k_"):
+        train_sft(base, [unusable], tmp_path / "sft", recipe)
+    with pytest.raises(ParameterError, match="names v_prj"):
+        forecast(base, [unusable], [], recipe, None)
+    with pytest.raises(KtError, match="does not end with an answer"):
+        train_sft(base, [unusable], tmp_path / "sft", QUICK)
 
 
 def test_no_rows_and_no_pairs_are_told_with_a_remedy(base: Path, tmp_path: Path) -> None:
     with pytest.raises(KtError, match=r"no rows to train on.*raise `train_tasks`"):
         train_sft(base, [], tmp_path / "a", QUICK)
-    with pytest.raises(KtError, match=r"no preference pairs.*`dpo_epochs` to 0"):
+    with pytest.raises(KtError, match=r"no preference pairs.*`num_train_epochs: 0`"):
         train_dpo(base, None, [], tmp_path / "b", PREFER)
 
 
@@ -334,7 +409,7 @@ def test_answers_that_were_judged_one_by_one_are_learned_from(base: Path, tmp_pa
     assert adapter.losses[0][1] == pytest.approx(0.5, abs=0.03), "nothing is preferred yet"
     assert adapter.losses[-1][1] < 0.4
     after = train_kto(base, tmp_path / "kto", rows, tmp_path / "more", recipe)
-    assert after.name == "sft+kto"
+    assert after.name == "kto+kto"
     assert "12 good answers and 8 bad ones" in (tmp_path / "more" / "README.md").read_text()
 
 
@@ -365,6 +440,30 @@ def test_where_memory_ends_the_remedy_is_told(base: Path, tmp_path: Path, fault:
     assert f"a `max_length` below {longest}" in told
     assert "set `load_in_4bit` to true" in told
     assert caught.value.__cause__ is fault
+    assert not (tmp_path / "sft").exists()
+
+
+@pytest.mark.parametrize(("inside", "where"), [(1, "at step 1 of 4"), (3, "at step 3 of 4")])
+def test_where_memory_ends_in_the_midst_of_a_forward_pass_the_remedy_is_told(
+    base: Path, tmp_path: Path, inside: int, where: str
+) -> None:
+    import torch
+    from transformers import LlamaForCausalLM
+
+    passes = []
+
+    def full(layer: torch.nn.Module, given: object) -> None:
+        if isinstance(layer, LlamaForCausalLM):
+            passes.append(layer)
+            if len(passes) == inside:
+                raise torch.OutOfMemoryError("CUDA: no room for 2.00 GiB")
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(full)
+    try:
+        with pytest.raises(KtError, match=rf"out of memory {where}, with batches of 4 rows .*`load_in_4bit` to true"):
+            train_sft(base, [sft_row(task(at)) for at in range(16)], tmp_path / "sft", QUICK)
+    finally:
+        hook.remove()
     assert not (tmp_path / "sft").exists()
 
 

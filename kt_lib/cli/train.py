@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,18 +14,25 @@ from kt_lib.errors import ParameterError, SourceError
 
 if TYPE_CHECKING:
     from kt_lib.forecast import Forecast
-    from kt_lib.recipes import Recipe
-    from kt_lib.records import Adapter, PreferencePair, SftRow
+    from kt_lib.recipes import DpoRecipe, Recipe, SftRecipe
+    from kt_lib.records import Adapter, PreferencePair, SftRow, UnpairedRow
+
+Kind = Literal["rows", "pairs", "judged answers"]
+"""What a file may hold to learn from."""
 
 
 def train(
     rows: Annotated[Path, typer.Argument(metavar="ROWS", help="SFT rows: of a run, or TRL's or OpenAI's layout.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write the adapters to: `sft`, `dpo`.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the adapters to: `sft`, `dpo`, `kto`.")],
     base: Annotated[
         Path | None, typer.Option("--base", help="Folder of the model's weights; the embedded model's by default.")
     ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="A shipped recipe by name, or a YAML file.")] = "embedded",
     pairs: Annotated[Path | None, typer.Option("--pairs", help="File of preference pairs to learn after SFT.")] = None,
+    judged: Annotated[
+        Path | None,
+        typer.Option("--judged", help="File of answers judged one by one, to learn by KTO in place of pairs."),
+    ] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field: sft.learning_rate=1e-4."),
@@ -37,45 +45,64 @@ def train(
 ) -> None:
     """Train an adapter on a file of rows: SFT, then preferences.
 
-    Rows longer than the recipe or the model allows are set aside and counted. With several GPUs start it by
-    `accelerate launch --multi_gpu -m kt_lib train ...`, with several processes on CPUs by `torchrun --standalone
-    --nproc-per-node 2 -m kt_lib train ...`: each takes its own part of every step, and the first one writes.
+    Preferences are pairs of a better and a worse answer, learned by DPO, or answers of which each was judged by itself,
+    learned by KTO; both by the recipe's `dpo` part. Rows longer than the recipe or the model allows are set aside and
+    counted. With several GPUs start it by `accelerate launch --multi_gpu -m kt_lib train ...`, with several processes
+    on CPUs by `torchrun --standalone --nproc-per-node 2 -m kt_lib train ...`: each takes its own part of every step,
+    and the first one writes.
     """
     from kt_lib.forecast import forecast
     from kt_lib.models.embedded import packaged_base
     from kt_lib.training.engines import engine
+    from kt_lib.training.layers import adapted, layers
     from kt_lib.training.trainable import started
+    from kt_lib.training.trainers import check_judged
 
     how = _recipe(recipe, sets or [])
-    if pairs and how.dpo is None:
-        raise ParameterError(f"--pairs: the recipe {how.name} has no DPO part to learn them by")
+    preferences = _preferences(pairs, judged, how)
     folder = base or packaged_base()
-    preferred: list[PreferencePair] = []
+    preferred: list[Any] = []
     # Before a row is counted: Unsloth must come into the process before transformers does.
     with started(engine(how.sft)):
-        taught, long = _fitting(_taught(rows, "rows"), folder, how.sft.max_length)
-        if pairs and how.dpo:
-            preferred, too_long = _fitting(_taught(pairs, "pairs"), folder, how.dpo.max_length)
+        # Layers that are not there are told before rows are read.
+        adapted(layers(folder), how.sft.lora)
+        taught, long = _fitting(rows, "rows", folder, how.sft)
+        if preferences and how.dpo:
+            preferred, too_long = _fitting(*preferences, folder, how.dpo)
             long += too_long
+    if judged and how.dpo:
+        check_judged(preferred, how.dpo)
     if plan:
         _tell_cost(forecast(folder, taught, preferred, how.sft, how.dpo), long, as_json)
         return
     _tell_made(_trained(folder, taught, preferred, out, how, checkpoints), long, as_json)
 
 
+def _preferences(pairs: Path | None, judged: Path | None, how: Recipe) -> tuple[Path, Kind] | None:
+    """The file of preferences and what it is to hold; None without one."""
+    if pairs and judged:
+        raise ParameterError("--pairs and --judged: an adapter learns by DPO or by KTO, so give one of them")
+    found: tuple[Path, Kind] | None = (pairs, "pairs") if pairs else (judged, "judged answers") if judged else None
+    if found and how.dpo is None:
+        option = "--pairs" if pairs else "--judged"
+        raise ParameterError(f"{option}: the recipe {how.name} has no DPO part to learn them by")
+    return found
+
+
 def _trained(
     base: Path,
     rows: list[SftRow],
-    pairs: list[PreferencePair],
+    preferred: list[PreferencePair] | list[UnpairedRow],
     out: Path,
     how: Recipe,
     checkpoints: Path | None,
 ) -> list[Adapter]:
-    from kt_lib.training.trainers import train_dpo, train_sft
+    from kt_lib.training.trainers import preference_training, train_sft
 
     made = [train_sft(base, rows, out / "sft", how.sft, _bar("SFT"), checkpoints)]
-    if how.dpo and pairs:
-        made.append(train_dpo(base, out / "sft", pairs, out / "dpo", how.dpo, _bar("DPO"), checkpoints))
+    if preferred:
+        name, learn = preference_training(preferred)
+        made.append(learn(base, out / "sft", preferred, out / name, how.dpo, _bar(name.upper()), checkpoints))
     return made
 
 
@@ -103,8 +130,19 @@ def _recipe(name: str, sets: list[str]) -> Recipe:
     return changed(recipe(name), parts["sft"], parts["dpo"])
 
 
-def _taught(path: Path, what: str) -> list[Any]:
-    """The rows or pairs of a file that may be learned from; SourceError where it holds none, or one is broken."""
+def _fitting(path: Path, what: Kind, base: Path, part: SftRecipe | DpoRecipe) -> tuple[list[Any], int]:
+    """What a file gives to learn from, and how much of it was too long; SourceError where nothing is left."""
+    from kt_lib.training.trainers import fitting
+
+    kept, long = fitting(_taught(path, what), base, part.max_length)
+    if not kept:
+        why = f"{len(long):,} are too long" if long else "the people in them did not agree to it"
+        raise SourceError(f"{path}: none of its {what} can be learned, {why}: give others")
+    return kept, len(long)
+
+
+def _taught(path: Path, what: Kind) -> list[Any]:
+    """What may be learned of a file; SourceError where it holds anything else, or a broken row."""
     from kt_lib.datafiles.layouts import read_dataset
     from kt_lib.permissions import enforce
 
@@ -115,22 +153,23 @@ def _taught(path: Path, what: str) -> list[Any]:
             f"{path}: {len(read.set_aside):,} row(s) cannot be used, the first at {first.source.place}:"
             f" {first.reason}. `kt dataset validate` tells all of them, `kt dataset convert` leaves them out"
         )
-    found = {"rows": read.rows, "pairs": read.pairs, "answers judged by themselves": read.unpaired}
-    others = ", ".join(f"{len(held):,} {name}" for name, held in found.items() if held and name != what)
+    found: dict[Kind, Sequence[Any]] = {"rows": read.rows, "pairs": read.pairs, "judged answers": read.unpaired}
+    others = {kind: len(held) for kind, held in found.items() if held and kind != what}
     if others or not found[what]:
-        remedy = "pairs are given by --pairs" if read.pairs and what == "rows" else f"give a file of {what}"
-        raise SourceError(f"{path} holds {others or 'nothing'} where {what} are wanted: {remedy}")
-    kept, refused = enforce(list(read.rows if what == "rows" else read.pairs), "train")  # type: ignore[type-var]
+        held = " and ".join(f"{len(found[kind]):,} {kind}" for kind in found if found[kind]) or "nothing"
+        remedy = _remedy(what, others, mixed=bool(found[what]))
+        raise SourceError(f"{path} holds {held} where {what} are wanted: {remedy}")
+    kept, refused = enforce(found[what], "train")
     for why, count in refused.items():
         typer.echo(f"{path.name}: {count:,} left out: {why}", err=True)
     return kept
 
 
-def _fitting(rows: list[Any], base: Path, max_length: int | None) -> tuple[list[Any], int]:
-    from kt_lib.training.trainers import fitting
-
-    kept, left_out = fitting(rows, base, max_length)
-    return kept, len(left_out)
+def _remedy(what: Kind, others: Collection[Kind], mixed: bool) -> str:
+    if mixed or len(others) > 1:
+        return "`kt dataset convert --only` writes each kind to a file of its own"
+    given: dict[Kind, str] = {"rows": "as ROWS", "pairs": "by --pairs", "judged answers": "by --judged"}
+    return "".join(f"{kind} are given {given[kind]}" for kind in others) or f"give a file of {what}"
 
 
 def _bar(what: str) -> Any:

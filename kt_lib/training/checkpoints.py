@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import shutil
 import tempfile
@@ -21,13 +20,6 @@ log = logging.getLogger(__name__)
 IN_ALL = 10
 """Checkpoints written over a training: at most a tenth of it is done twice after a crash."""
 _STATE = "trainer_state.json"
-
-
-def optimiser_steps(recipe: SftRecipe | DpoRecipe, rows: int) -> int:
-    """Optimiser steps that a training takes, where several processes share it each on rows of its own."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    batches = math.ceil(math.ceil(rows / recipe.per_device_train_batch_size) / processes)
-    return math.ceil(batches / recipe.gradient_accumulation_steps) * recipe.num_train_epochs
 
 
 class Checkpoints:

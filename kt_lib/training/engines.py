@@ -20,6 +20,9 @@ Number = Literal["float32", "float16", "bfloat16"]
 _AFTER_UNSLOTH = ("trl", "transformers", "peft")
 """What Unsloth rewrites while it is imported: imported before it, they stay as they were, and slower."""
 
+_NEVER_PACKS = ("unsloth",)
+"""It packs while it prepares rows, which ours pass by (`options`)."""
+
 
 class Ground(Record):
     """What this machine and this process offer a training."""
@@ -119,13 +122,19 @@ def engine(recipe: SftRecipe | DpoRecipe, there: Ground | None = None) -> Engine
         precision=precision,
         compute=compute,
         threads=threads,
-        reason=f"{who} on {where} in {compute}{kept}: {_why(there, by_unsloth)}{_unpacked(recipe, by_unsloth)}",
+        reason=f"{who} on {where} in {compute}{kept}: {_why(there, by_unsloth)}{_unpacked(recipe, name)}",
     )
 
 
-def _unpacked(recipe: SftRecipe | DpoRecipe, by_unsloth: bool) -> str:
-    packing = isinstance(recipe, SftRecipe) and recipe.packing
-    return "; rows of like length go together instead of being packed" if packing and by_unsloth else ""
+def _unpacked(recipe: SftRecipe | DpoRecipe, name: str) -> str:
+    asked = isinstance(recipe, SftRecipe) and recipe.packing
+    return "; rows of like length go together instead of being packed" if asked and name in _NEVER_PACKS else ""
+
+
+def packed_to(recipe: SftRecipe | DpoRecipe, way: Engine) -> int:
+    """Tokens of the rows that this engine really packs others into; 0 where it reads each row by itself."""
+    asked = isinstance(recipe, SftRecipe) and recipe.packing and way.name not in _NEVER_PACKS
+    return recipe.max_length or 0 if asked else 0
 
 
 def _compute(there: Ground, by_unsloth: bool) -> Number:
@@ -167,8 +176,8 @@ def options(way: Engine, recipe: SftRecipe | DpoRecipe) -> dict[str, Any]:
         "weight_decay": 0.0,
     }
     if way.name == "unsloth" and isinstance(recipe, SftRecipe):
-        # Unsloth prepares rows by code of its own: it would read our tools as letters, pack rows so that attention
-        # crosses from one to the next, and cut what is long. Rows in tokens pass it by.
+        # Unsloth prepares rows by code of its own: it would read our tools as letters, and cut what is long. Rows in
+        # tokens pass it by, and with it the packing; left to itself it would drop the padding instead.
         told |= {"dataset_kwargs": {"skip_prepare_dataset": True}, "packing": False, "padding_free": False}
         # It computes the loss in TRL's place, which is where TRL counts tokens.
         told["include_num_input_tokens_seen"] = "non_padding"

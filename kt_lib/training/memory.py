@@ -22,17 +22,19 @@ Everything is in MB of 2^20 bytes. What it is made of, and where the numbers com
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import logging
 import math
-import os
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kt_lib.errors import ArtifactError, KtError
-from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
+from kt_lib.errors import KtError
+from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Record
-from kt_lib.training.engines import Engine, options
+from kt_lib.training.engines import Engine, options, packed_to
+from kt_lib.training.layers import adapted, layers
 
 log = logging.getLogger(__name__)
 
@@ -63,74 +65,57 @@ class Estimate(Record):
     """How it was reckoned, in words with the numbers put in."""
 
 
-class _Sizes(NamedTuple):
-    """Numbers of parameters."""
-
-    linear: int
-    """In linear layers but the last: what four bits are for."""
-    other: int
-    """In embeddings, norms, biases and the last layer."""
-    adapter: int
-    """In the adapter."""
-    adapted: int
-    """Layers that get an adapter."""
-    largest: int
-    """In the largest linear layer."""
-
-
-def estimate(base: Path, recipe: SftRecipe | DpoRecipe, longest: int, way: Engine) -> Estimate:
+def estimate(
+    base: Path, recipe: SftRecipe | DpoRecipe, longest: int, way: Engine, *, unpaired: bool = False
+) -> Estimate:
     """What training the base in this folder by this recipe will hold, from its config.json alone.
 
-    `longest` is the longest row in tokens; with packing every row is `max_length` long. ArtifactError without a
-    config.json of a layout that transformers knows. See the module for the formula.
+    `longest` is the longest row in tokens; where rows are packed, every row is `max_length` long. `unpaired` says that
+    preferences are learned from answers judged by themselves. ArtifactError without a config.json of a layout that
+    transformers knows, ParameterError for layers that are not there. See the module for the formula.
     """
-    config, sizes = _read(base, recipe.lora)
-    four, number = way.precision == "nf4", _bytes(way.compute)
-    unsloth = way.name == "unsloth"
-    weights = sizes.linear * (_NF4 if four else _bytes(way.precision))
-    weights += sizes.other * (_bytes("float32") if four and not unsloth else number)
+    shape, told = layers(base), options(way, recipe)
+    wanted = [shape.linear[name] for name in adapted(shape, recipe.lora)]
+    linear = [one * other for one, other in shape.linear.values()]
+    adapter = recipe.lora.r * sum(map(sum, wanted))
+    preferences, four = isinstance(recipe, DpoRecipe), way.precision == "nf4"
+    by_peft = four and way.name != "unsloth"
+    number = _bytes(way.compute)
     # TRL casts the adapters of a quantised base to bfloat16; PEFT keeps any other in float32.
-    each = 2 if four and not unsloth else 4
-    preferences = isinstance(recipe, DpoRecipe)
-    adapter = sizes.adapter * each * (3 if preferences else 2)
-    optimiser = sizes.adapter * (2 if "8bit" in options(way, recipe)["optim"] else 2 * each)
-    length = recipe.max_length if isinstance(recipe, SftRecipe) and recipe.packing and recipe.max_length else longest
-    rows = recipe.per_device_train_batch_size * (2 if preferences else 1)
-    recomputed = bool(options(way, recipe)["gradient_checkpointing"])
-    activations = _activations(config, sizes, recipe, rows * length, number, recomputed)
-    activations += _masks(config, recipe, rows, length, number, recomputed)
+    each = 2 if by_peft else 4
+    batch = _batch(recipe, way, longest, unpaired)
+    recomputed = bool(told["gradient_checkpointing"])
+    activations = _activations(shape.config, recipe.lora.r * len(wanted), batch, number, recomputed)
     activations *= _HEAP if way.device == "cpu" else 1
-    activations += _loss(config, rows * length, number, preferences)
-    if four:
-        # A layer is unpacked for each product.
-        activations += sizes.largest * number
-    total = weights + adapter + optimiser + activations
-    numbers = f"{_millions(sizes.linear)} in nf4 and {_millions(sizes.other)}" if four else ""
-    return Estimate(
-        weights_mb=weights / _MB,
-        adapter_mb=adapter / _MB,
-        optimiser_mb=optimiser / _MB,
-        activations_mb=activations / _MB,
-        total_mb=total / _MB,
-        formula=(
-            f"{numbers or _millions(sizes.linear + sizes.other)} parameters of the base,"
-            f" {_millions(sizes.adapter)} of the adapter on {sizes.adapted} layers,"
-            f" {rows} x {length} tokens at once in {way.compute}{', recomputed layer by layer' if recomputed else ''}"
-        ),
+    weights = sum(linear) * (_NF4 if four else _bytes(way.precision))
+    parts = {
+        "weights_mb": weights + shape.other * (4 if by_peft else number),
+        "adapter_mb": adapter * each * (3 if preferences else 2),
+        "optimiser_mb": adapter * (2 if "8bit" in told["optim"] else 2 * each),
+        # In four bits a layer is unpacked for each product.
+        "activations_mb": activations + _loss(shape.config, batch, number, preferences) + four * max(linear) * number,
+    }
+    parts = {name: held / _MB for name, held in parts.items()}
+    numbers = f"{_millions(sum(linear))} in nf4 and {_millions(shape.other)}" if four else ""
+    formula = (
+        f"{numbers or _millions(sum(linear) + shape.other)} parameters of the base,"
+        f" {_millions(adapter)} of the adapter on {len(wanted)} layers,"
+        f" {batch.rows} x {batch.length} tokens at once in {way.compute}"
+        f"{', recomputed layer by layer' if recomputed else ''}"
     )
+    return Estimate(**parts, total_mb=sum(parts.values()), formula=formula)
 
 
 def remedies(recipe: SftRecipe | DpoRecipe, longest: int) -> str:
     """What makes a training smaller, in words, the cheapest first."""
     batch, steps = recipe.per_device_train_batch_size, recipe.gradient_accumulation_steps
-    rows = "rows" if isinstance(recipe, SftRecipe) else "pairs"
     ways = []
     if batch > 1:
         ways.append(
             f"set `per_device_train_batch_size` to {math.ceil(batch / 2)} and `gradient_accumulation_steps` to"
-            f" {steps * 2} (as many {rows} a step)"
+            f" {steps * 2} (as many rows a step)"
         )
-    ways.append(f"set aside the longest {rows} by a `max_length` below {longest}")
+    ways.append(f"set aside the longest rows by a `max_length` below {longest}")
     if not recipe.load_in_4bit:
         ways.append("set `load_in_4bit` to true")
     return ", or ".join(ways)
@@ -174,14 +159,11 @@ def room_mb(way: Engine) -> float:
     return free / _MB
 
 
-_BEFORE: dict[int, float] = {}
-"""Bytes that this process held before its first training."""
-
-
 class PeakMemory:
-    """The most memory held since it was made, beyond what the process held before its first training.
+    """The most memory held since it was made, beyond what was held then; watched as long as it is entered.
 
-    Call `megabytes` once, at the end.
+    What an earlier training in this process let go of is given back to the system before, so that each training
+    stands for itself. Where the C library cannot do that (another one than glibc) a later training seems to need less.
     """
 
     def __init__(self, way: Engine) -> None:
@@ -189,104 +171,92 @@ class PeakMemory:
 
         self._gpu = way.device == "cuda"
         self._ended = threading.Event()
+        self._process = psutil.Process()
+        self._watcher = threading.Thread(target=self._watch, name="kt-peak-memory", daemon=True)
+        _give_back()
         if self._gpu:
             import torch
 
             torch.cuda.reset_peak_memory_stats()
-            self._before = self._most = float(torch.cuda.memory_allocated())
-            return
-        self._process = psutil.Process()
-        self._most = float(self._process.memory_info().rss)
-        # A second training in one process is given the memory that the first one let go of.
-        self._before = _BEFORE.setdefault(os.getpid(), self._most)
-        self._watcher = threading.Thread(target=self._watch, name="kt-peak-memory", daemon=True)
-        self._watcher.start()
+        self._before = self._most = self._held()
 
-    def _watch(self) -> None:
-        while not self._ended.wait(_EVERY):
-            self._most = max(self._most, float(self._process.memory_info().rss))
-
-    def megabytes(self) -> float:
-        """The peak beyond the beginning."""
+    def _held(self) -> float:
+        """Bytes held now; on a GPU the most that were."""
         if self._gpu:
             import torch
 
-            self._most = float(torch.cuda.max_memory_allocated())
-        else:
-            self._most = max(self._most, float(self._process.memory_info().rss))
+            return float(torch.cuda.max_memory_allocated())
+        return float(self._process.memory_info().rss)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_EVERY):
+            self._most = max(self._most, self._held())
+
+    def megabytes(self) -> float:
+        """The peak up to now beyond the beginning."""
+        self._most = max(self._most, self._held())
         return round((self._most - self._before) / _MB, 1)
 
     def __enter__(self) -> PeakMemory:
+        if not self._gpu:
+            self._watcher.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
 
 
-# --- the base, without its weights -----------------------------------------------------------------------------------
+def _give_back() -> None:
+    """Gives the memory that nobody holds any more back to the system."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
-def _read(base: Path, lora: Lora) -> tuple[Any, _Sizes]:
-    """The base's configuration, and its sizes by a model of that shape without numbers in it."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        config = AutoConfig.from_pretrained(base, local_files_only=True)
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{base} has no config.json that transformers can read ({error})") from error
-    last = model.get_output_embeddings()
-    layers = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not last
-    }
-    wanted = [one for name, one in layers.items() if _adapted(name, lora)]
-    linear = sum(one.weight.numel() for one in layers.values())
-    return config.get_text_config(), _Sizes(
-        linear=linear,
-        other=sum(one.numel() for one in model.parameters()) - linear,
-        adapter=sum(lora.r * (one.in_features + one.out_features) for one in wanted),
-        adapted=len(wanted),
-        largest=max(one.weight.numel() for one in layers.values()),
-    )
+# --- its parts --------------------------------------------------------------------------------------------------------
 
 
-def _adapted(name: str, lora: Lora) -> bool:
-    return lora.target_modules == "all-linear" or name.rpartition(".")[2] in lora.target_modules
+class _Batch(NamedTuple):
+    """What is read at once."""
+
+    rows: int
+    """Rows; of a pair, both answers."""
+    length: int
+    """Tokens of each."""
+    packed: bool
+    """Whether they are one after another, as one long row."""
+
+    def tokens(self) -> int:
+        return self.rows * self.length
 
 
-def _activations(
-    config: Any, sizes: _Sizes, recipe: SftRecipe | DpoRecipe, tokens: int, number: int, recomputed: bool
-) -> float:
-    hidden, layers = config.hidden_size, config.num_hidden_layers
+def _batch(recipe: SftRecipe | DpoRecipe, way: Engine, longest: int, unpaired: bool) -> _Batch:
+    answers = 2 if isinstance(recipe, DpoRecipe) and not unpaired else 1
+    packed = packed_to(recipe, way)
+    return _Batch(recipe.per_device_train_batch_size * answers, packed or longest, bool(packed))
+
+
+def _activations(config: Any, inside: int, batch: _Batch, number: int, recomputed: bool) -> float:
+    """Bytes that the backward pass needs, the loss left out; `inside` are the adapters' inner values of one token."""
+    hidden, depth = config.hidden_size, config.num_hidden_layers
     heads = config.num_attention_heads
     attention = heads * (getattr(config, "head_dim", None) or hidden // heads)
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
-    adapters = recipe.lora.r * sizes.adapted / layers
-    layer = 4 * hidden + 5 * attention + 4 * inner + adapters
+    layer = 4 * hidden + 5 * attention + 4 * inner + inside / depth
     # Norms are taken in float32: where the rest is not, both norms' inputs are held once more.
     per_token = layer * number + (2 * hidden * 4 if number < 4 else 0)
     # Going backward through one layer holds the gradients of its widest values.
     backward = 3 * inner * number
-    if recomputed:
-        return float(tokens * (layers * hidden * number + per_token + backward))
-    return float(tokens * (layers * per_token + backward))
+    every = depth * hidden * number + per_token if recomputed else depth * per_token
+    places = batch.tokens() ** 2 if batch.packed else batch.rows * batch.length**2
+    masks = places * number * (1 if recomputed else depth)
+    return float(batch.tokens() * (every + backward) + masks)
 
 
-def _masks(config: Any, recipe: SftRecipe | DpoRecipe, rows: int, length: int, number: int, recomputed: bool) -> float:
-    """Masks of rows side by side; packed, they are one long row."""
-    packed = isinstance(recipe, SftRecipe) and recipe.packing
-    places = (rows * length) ** 2 if packed else rows * length**2
-    return float(places * number * (1 if recomputed else config.num_hidden_layers))
-
-
-def _loss(config: Any, tokens: int, number: int, preferences: bool) -> float:
+def _loss(config: Any, batch: _Batch, number: int, preferences: bool) -> float:
     if preferences:
-        return float(tokens * config.vocab_size * (3 * 4 + (number if number < 4 else 0)))
-    return float(min(_CHUNK, tokens) * config.vocab_size * 4 * 4)
+        return float(batch.tokens() * config.vocab_size * (3 * 4 + (number if number < 4 else 0)))
+    return float(min(_CHUNK, batch.tokens()) * config.vocab_size * 4 * 4)
 
 
 def _millions(count: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from kt_lib.errors import KtError
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import PreferencePair, SftRow, UnpairedRow
-from kt_lib.training.engines import Engine, options
+from kt_lib.training.engines import Engine, options, packed_to
 from kt_lib.training.memory import Estimate, check_room, estimate
 
 
@@ -43,7 +43,7 @@ def plan(
             f"the row of task {rows[at].task_id} has {longest} tokens and {bound}:"
             " leave it out, or shorten its conversation or its list of tools"
         )
-    told = estimate(base, recipe, longest, way)
+    told = estimate(base, recipe, longest, way, unpaired=isinstance(rows[at], UnpairedRow))
     check_room(told, recipe, longest, way)
     return Plan(way=way, rows=len(rows), longest=longest, memory=told)
 
@@ -62,7 +62,7 @@ def trainer_options(recipe: SftRecipe | DpoRecipe, way: Engine) -> dict[str, Any
         **recipe.model_dump(exclude={"lora", "load_in_4bit", "max_length"}),
         **options(way, recipe),
         "data_seed": recipe.seed,
-        "max_length": recipe.max_length if isinstance(recipe, SftRecipe) and recipe.packing else None,
+        "max_length": packed_to(recipe, way) or None,
         "ddp_find_unused_parameters": False,
         "report_to": "none",
         "logging_steps": 1,

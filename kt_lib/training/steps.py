@@ -20,20 +20,23 @@ OnStep = Callable[[int, int, float], None]
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 """How torch's allocators put it where they raise a plain RuntimeError."""
 
+_COUNTED = ("num_tokens", "num_input_tokens_seen")
+"""Tokens by TRL's count; where Unsloth computes the loss in its place, by the trainer's own."""
+
 
 class Trained(Record):
-    """What a training was."""
+    """What a training was, also where it was killed and went on: what was lost at the kill is not counted."""
 
     steps: int
     """Optimiser steps."""
     seconds: float
-    """Wall seconds."""
+    """Wall seconds of all of them."""
     tokens: int
     """Tokens trained on."""
     losses: tuple[tuple[int, float], ...]
     """(step, loss)."""
     peak_mb: float
-    """Most memory beyond what was held before the model was loaded."""
+    """Most memory beyond what was held before the model was loaded, in whichever process that was."""
 
 
 def run(
@@ -51,18 +54,19 @@ def run(
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_watch(recipe, on_step))
+    trainer.add_callback(_watch(recipe, on_step, peak))
     if checkpoint and (checkpoint / "ref").is_dir():
         # Of two adapters the engine loads the reference alone, and training would start over from it.
         trainer.model.load_adapter(str(checkpoint), "default", is_trainable=True)
-    began = time.perf_counter()
     with memory_told(recipe, longest, lambda: f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = time.perf_counter() - began
     state = trainer.state
-    losses = tuple((int(one["step"]), float(one["loss"])) for one in state.log_history if "loss" in one)
     return Trained(
-        steps=state.global_step, seconds=seconds, tokens=_tokens(state), losses=losses, peak_mb=peak.megabytes()
+        steps=state.global_step,
+        seconds=_most(state, "seconds"),
+        tokens=int(_most(state, *_COUNTED)),
+        losses=tuple((int(one["step"]), float(one["loss"])) for one in state.log_history if "loss" in one),
+        peak_mb=_most(state, "peak_mb"),
     )
 
 
@@ -72,42 +76,59 @@ def memory_told(recipe: SftRecipe | DpoRecipe, longest: int, where: Callable[[],
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        said = str(error).lower()
-        if not isinstance(error, MemoryError) and not any(words in said for words in _NO_MEMORY):
+        if not _of_memory(error):
             raise
-        rows = "rows" if isinstance(recipe, SftRecipe) else "pairs"
         raise KtError(
-            f"out of memory {where()}, with batches of {recipe.per_device_train_batch_size} {rows} of up to"
+            f"out of memory {where()}, with batches of {recipe.per_device_train_batch_size} rows of up to"
             f" {longest} tokens: {remedies(recipe, longest)}"
         ) from error
 
 
-def _watch(recipe: SftRecipe | DpoRecipe, on_step: OnStep | None) -> Any:
+def _of_memory(error: RuntimeError | MemoryError) -> bool:
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in said for words in _NO_MEMORY)
+
+
+def _watch(recipe: SftRecipe | DpoRecipe, on_step: OnStep | None, peak: PeakMemory) -> Any:
+    """Looks at every step; what it adds to the engine's log lies in every checkpoint, and is there after a kill."""
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.before = _tokens(state)
+            self.began = time.perf_counter() - _most(state, "seconds")
+            self.tokens, self.peak_mb = _most(state, *_COUNTED), _most(state, "peak_mb")
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-            if "loss" not in logs:
-                return
-            loss = float(logs["loss"])
-            if not math.isfinite(loss) or not math.isfinite(float(logs.get("grad_norm", 0.0))):
-                raise KtError(
-                    f"the loss is {loss} at step {state.global_step} of {state.max_steps}: lower the learning rate"
-                    f" (it is {recipe.learning_rate:g}; a third of it is a good next try)"
-                )
+            told = state.log_history[-1]
+            told["seconds"] = time.perf_counter() - self.began
+            told["peak_mb"] = max(self.peak_mb, peak.megabytes())
             if "num_tokens" in logs:
                 # The engine counts from 0 again after a checkpoint.
-                state.log_history[-1]["num_tokens"] = logs["num_tokens"] + self.before
+                told["num_tokens"] = logs["num_tokens"] + self.tokens
+            if "loss" not in logs:
+                return
+            # In float16 the engine leaves out a step whose gradient is none, and scales the next one otherwise.
+            looked_at = ("loss",) if args.fp16 else ("loss", "grad_norm")
+            for name in looked_at:
+                _refuse_no_number(name, logs, f"at step {state.global_step} of {state.max_steps}", recipe)
             if on_step and state.is_world_process_zero:
-                on_step(state.global_step, state.max_steps, loss)
+                on_step(state.global_step, state.max_steps, float(logs["loss"]))
 
     return Watch()
 
 
-def _tokens(state: Any) -> int:
-    """TRL's count; where Unsloth computes the loss in its place, the trainer's own."""
-    counted = ("num_tokens", "num_input_tokens_seen")
-    return max((int(one.get(name, 0)) for one in state.log_history for name in counted), default=0)
+def _refuse_no_number(name: str, logs: dict[str, float], where: str, recipe: SftRecipe | DpoRecipe) -> None:
+    value = float(logs.get(name, 0.0))
+    if not math.isfinite(value):
+        what = "gradient" if name == "grad_norm" else name
+        raise KtError(
+            f"the {what} is {value} {where}: lower the learning rate (it is {recipe.learning_rate:g}; a third of it is"
+            " a good next try), and where that does not help look for broken numbers in the base's weights"
+        )
+
+
+def _most(state: Any, *names: str) -> float:
+    """The highest value under these names in the engine's log; 0 where it has none."""
+    return max((float(one.get(name, 0)) for one in state.log_history for name in names), default=0.0)

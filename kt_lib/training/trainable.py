@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kt_lib.errors import ArtifactError, KtError
+from kt_lib.errors import KtError
 from kt_lib.recipes import DpoRecipe, SftRecipe
+from kt_lib.training.adapter_files import CONFIG, config_of
 from kt_lib.training.engines import Engine
 from kt_lib.weights import import_peft, load, put_adapter, quiet, weights_digest
 
@@ -197,10 +198,6 @@ def _naming_its_base(adapter: Path, base: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="kt-adapter-") as folder:
         copy = Path(folder) / "adapter"
         shutil.copytree(adapter, copy)
-        file = copy / "adapter_config.json"
-        try:
-            config = json.loads(file.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{adapter} holds no adapter that can be read ({error}): train it again") from error
-        file.write_text(json.dumps(config | {"base_model_name_or_path": str(base.resolve())}), encoding="utf-8")
+        named = config_of(adapter) | {"base_model_name_or_path": str(base.resolve())}
+        (copy / CONFIG).write_text(json.dumps(named), encoding="utf-8")
         yield copy

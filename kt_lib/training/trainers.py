@@ -1,4 +1,4 @@
-"""Training: LoRA, SFT first and preferences after it, from rows to an adapter with its card.
+"""Training: LoRA, SFT first and preferences after it (DPO or KTO), from rows to an adapter with its card.
 
 With a folder for checkpoints a training that was killed goes on from where it was, to the same result.
 """
@@ -10,15 +10,16 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from kt_lib.errors import KtError
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Adapter, PreferencePair, SftRow, UnpairedRow
-from kt_lib.training.adapter_files import save
+from kt_lib.training.adapter_files import Training, lora_of, save, training, trainings_of
 from kt_lib.training.checkpoints import Checkpoints
 from kt_lib.training.columns import Tokens, by_length, dpo_columns, kto_columns, row_lengths, sft_columns, sft_tokens
 from kt_lib.training.engines import engine
+from kt_lib.training.layers import adapted, layers
 from kt_lib.training.memory import PeakMemory
 from kt_lib.training.plan import plan, reads, trainer_options
 from kt_lib.training.steps import OnStep, memory_told, run
@@ -107,14 +108,11 @@ def train_kto(
     """An adapter that gives answers like the good ones and not like the bad, where no two stand side by side (KTO).
 
     `recipe.loss_type` says nothing here. Whichever kind is rarer weighs more, so that both weigh the same. Otherwise
-    as `train_dpo`; KtError also where all answers are good or all bad, and for batches of one.
+    as `train_dpo`; KtError also for what `check_judged` refuses.
     """
+    check_judged(judged, recipe)
     good = sum(one.label for one in judged)
     bad = len(judged) - good
-    if not good or not bad:
-        raise KtError(f"{good} good and {bad} bad answers are no ground for KTO: give some of both, or train by SFT")
-    if recipe.per_device_train_batch_size < 2:
-        raise KtError("KTO holds a batch's prompts against one another: set `per_device_train_batch_size` to 2 or more")
 
     def prepare(tokenizer: Any) -> _Prepared:
         from trl import KTOConfig, KTOTrainer
@@ -131,6 +129,23 @@ def train_kto(
         return _Prepared(sizes, f"{good:,} good answers and {bad:,} bad ones", trainer)
 
     return _train("kto", base, adapter_in, judged, out, recipe, prepare, on_step, checkpoints)
+
+
+def check_judged(judged: Sequence[UnpairedRow], recipe: DpoRecipe) -> None:
+    """KtError where KTO cannot learn from these answers: all of them good or all bad, or batches of one."""
+    good = sum(one.label for one in judged)
+    if not 0 < good < len(judged):
+        bad = len(judged) - good
+        raise KtError(f"{good} good and {bad} bad answers are no ground for KTO: give some of both, or train by SFT")
+    if recipe.per_device_train_batch_size < 2:
+        raise KtError("KTO holds a batch's prompts against one another: set `per_device_train_batch_size` to 2 or more")
+
+
+def preference_training(
+    preferred: Sequence[PreferencePair] | Sequence[UnpairedRow],
+) -> tuple[Literal["dpo", "kto"], Callable[..., Adapter]]:
+    """What learns from these: DPO from pairs, KTO from answers judged by themselves; its name and its function."""
+    return ("kto", train_kto) if isinstance(preferred[0], UnpairedRow) else ("dpo", train_dpo)
 
 
 def fitting(rows: Sequence[AnyRow], base: Path, max_length: int | None = None) -> tuple[list[AnyRow], list[AnyRow]]:
@@ -176,9 +191,13 @@ def _train(
     start = weights_digest(base) + (weights_digest(adapter_in) if adapter_in else "")
     # Another engine, or another machine, cannot go on from what this one saves of its optimiser.
     saved = Checkpoints(checkpoints, name, f"{start} {way.name} {way.device} {way.compute}", recipe, rows)
+    if adapter_in:
+        recipe = recipe.model_copy(update={"lora": lora_of(adapter_in)})
     with started(way), saved as scratch:
         from transformers import set_seed
 
+        # Layers that are not there are told before rows are made ready.
+        adapted(layers(base), recipe.lora)
         ready = prepare(load_tokenizer(base))
         told = plan(base, recipe, way, ready.sizes, rows)
         with PeakMemory(way) as peak, memory_told(recipe, told.longest, lambda: "before the first step"):
@@ -187,8 +206,15 @@ def _train(
             options = trainer_options(recipe, way) | saved.options() | {"output_dir": str(scratch)}
             trainer = ready.trainer(model, options)
             trained = run(trainer, recipe, told.longest, saved.newest(), on_step, peak)
-        whole = f"sft+{name}" if adapter_in else name
-        return save(whole, base, trainer, out, recipe, told, trained, ready.learned)
+        this = training(name, recipe, told, trained, ready.learned)
+        return save(base, trainer, out, told, trained, [*_earlier(adapter_in), this])
+
+
+def _earlier(adapter_in: Path | None) -> list[Training]:
+    if adapter_in is None:
+        return []
+    untold = Training(name="adapter", lines=("How it was trained is not known: it has no card",))
+    return trainings_of(adapter_in) or [untold]
 
 
 def _learned(tokens: Sequence[Tokens]) -> str:

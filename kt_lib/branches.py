@@ -34,6 +34,7 @@ PASSED_OVER = "suggested and passed over"
 """Reason in the rating (0, neither good nor bad) of an answer that was offered beside the one that was picked."""
 RATED_GOOD, CONFIRMED = "rated good", "confirmed by the follow-up"
 
+_NAME_KEY = re.compile(r"[\"']name[\"']")
 # Words of doubt keep a follow-up from confirming; to call an answer wrong it takes these, or human talk is full of it.
 _CORRECTS = re.compile(
     r"^\W*(?:no|nope|sorry)?\W*(?:that|this|it|which)(?:['’]s| is| was|) (?:wrong|incorrect|false"
@@ -222,5 +223,5 @@ def tools_of(chat: Conversation, offers: Offers) -> tuple[ToolSpec, ...]:
 
 
 def _lists(system: str, tools: Sequence[ToolSpec]) -> bool:
-    """Whether a system prompt holds the tools as JSON."""
-    return bool(tools) and '"name"' in system and all(tool.name in system for tool in tools)
+    """Whether a system prompt holds the tools as JSON, or as Python writes it."""
+    return bool(tools) and bool(_NAME_KEY.search(system)) and all(tool.name in system for tool in tools)

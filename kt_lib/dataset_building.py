@@ -124,6 +124,7 @@ def build(
         pairs,
         leakage=leakage,
         funnel=funnel,
+        pairs_funnel=pairs_funnel,
         sources=drawn.lines,
         ruler=ruler,
         content_hash=drawn.digest,

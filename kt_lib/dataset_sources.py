@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from kt_lib.conversation_rows import conversation_rows
 from kt_lib.corrections.made import correction_pairs, correction_rows, corrections
 from kt_lib.corrections.patterns import PATTERNS
+from kt_lib.datafiles.files import read_objects
 from kt_lib.datafiles.layouts import read_dataset
 from kt_lib.errors import SourceError
 from kt_lib.evidence_pairs import evidence_pairs
@@ -31,7 +31,7 @@ CHAT_EXPORTS = ("openwebui", "chatgpt", "claude")
 """Beginnings of the formats in which people hand over their own chats."""
 _READ = (".jsonl", ".json", ".csv", ".parquet")
 _ROWS = ({"kt"}, {"prompt", "completion"}, {"prompt", "chosen", "rejected"}, {"input", "preferred_output"})
-"""Keys by which rows of a trainer are told from other JSON lines."""
+"""Keys by which rows of a trainer are told from other rows."""
 OnSource = Callable[[str], None]
 """Told of each source before it is read."""
 
@@ -133,17 +133,19 @@ def _files_in(path: Path) -> list[Path]:
 
 def is_training_file(path: Path) -> bool:
     """Whether a file holds rows as kt or a trainer writes them, with their own terms, and no talk to be told apart."""
-    if path.suffix == ".parquet":
-        return True
-    if path.suffix != ".jsonl" or not path.is_file():
+    if path.suffix not in (".jsonl", ".parquet"):
         return False
-    with path.open("rb") as lines:
-        first = next((line for line in lines if line.strip()), b"")
     try:
-        row = json.loads(first)
-    except ValueError:
+        row = next((one.value for one in read_objects(path)), None) or {}
+    except SourceError:
         return False
-    return isinstance(row, dict) and any(marks <= row.keys() for marks in _ROWS)
+    return any(marks <= row.keys() for marks in _ROWS) or _is_weighted(row)
+
+
+def _is_weighted(row: dict[str, Any]) -> bool:
+    """Whether a row says which of its answers are learned, which a conversation cannot keep."""
+    messages = row.get("messages")
+    return isinstance(messages, list) and any(isinstance(one, dict) and "weight" in one for one in messages)
 
 
 def without_secrets(row: AnyRow) -> AnyRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from dataset_rows import TOOL, asked, called, good, pair, plain, said, write
 from typer.testing import CliRunner, Result
 
 from kt_lib.cli.app import app
-from kt_lib.datafiles.layouts import read_dataset
+from kt_lib.datafiles.layouts import read_dataset, write_rows
+from kt_lib.errors import SourceError
+from kt_lib.generator.dialogues import generate
 
 Row = dict[str, Any]
 
@@ -391,14 +394,163 @@ def test_what_is_not_kept_is_told_once_with_its_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("none.jsonl", None), ("list.jsonl", b'[{"messages": []}]'), ("x.parquet", b"PAR1")]
+    ("name", "text", "why"),
+    [
+        ("none.jsonl", None, "is not there: give a .jsonl or .parquet file"),
+        ("list.jsonl", b'[{"messages": []}]', "is one JSON list: write each object of it on a line of its own"),
+        ("pretty.json", json.dumps(plain(1), indent=1).encode(), "write each on one line of its own"),
+        ("x.parquet", b"PAR1", "is no whole Parquet file"),
+        ("x.jsonl.gz", gzip.compress(b"{}"), "is a gzip file: unpack it"),
+        ("x.zip", b"PK\x03\x04", "is a ZIP file: unpack it"),
+        ("x.jsonl", '{"a": 1}'.encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+        ("page.html", b"<html>", "is HTML or XML"),
+        ("nothing.jsonl", b"\x00" * 9, "is no text"),
+    ],
 )
-def test_a_file_that_cannot_be_read_at_all_is_an_error(tmp_path: Path, name: str, text: bytes | None) -> None:
+def test_a_file_that_cannot_be_read_at_all_is_an_error(tmp_path: Path, name: str, text: bytes | None, why: str) -> None:
     if text is not None:
         (tmp_path / name).write_bytes(text)
     told = kt("validate", tmp_path / name)
     assert told.exit_code == 1
-    assert "kt_lib.errors.SourceError" in repr(type(told.exception))
+    assert isinstance(told.exception, SourceError)
+    assert why in str(told.exception)
+
+
+CALLS_F = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [%s]}], "tools": [%s]}'
+F = '{"function": {"name": "f", "arguments": "%s"}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b'{"prompt": "a", "completion": "b", "score": NaN}', "no JSON: NaN is no JSON number"),
+        (b'{"prompt": "a", "completion": "b", "score": 1e999}', "the number 1e999 is larger than any that can be kept"),
+        (b'{"prompt": "a", "score": ' + b"9" * 5000 + b"}", "no JSON: a whole number too long to be read"),
+        (b'{"prompt": "a", "prompt": "b"}', "the key `prompt` stands twice in one object"),
+        (b"[" * 90_000, "no JSON: nested too deeply to be read"),
+        (b'{"prompt": "a"', "no JSON: Expecting ',' delimiter at character 15"),
+        (b"[1]", "a JSON list where an object is due"),
+        (b"null", "a JSON NoneType where an object is due"),
+        (b"\xef\xbb\xbf{}", "no JSON: Unexpected UTF-8 BOM"),
+        (b'{"prompt": "\xe9"}', "no UTF-8 at byte 13"),
+        (b'{"prompt": "\\ud800", "completion": "b"}', "it holds half a character"),
+        (b'{"prompt": null, "completion": "b"}', "`prompt` is missing"),
+        (b'{"prompt": "a", "completion": "b", "label": "yes"}', "`label` is neither true nor false"),
+        (b'{"prompt": "a", "chosen": "b"}', "`rejected` is missing"),
+        (b'{"chosen": "b", "rejected": "c"}', "begin with nothing in common: put what both answer there"),
+        (b'{"conversations": []}', "a ShareGPT conversation, not rows of a trainer: name the file in a mix"),
+        (b'{"text": "x"}', "no layout kt knows: it has `text`; give `messages`"),
+        ((CALLS_F % (F % '{\\"a\\": 1, \\"a\\": 2}', "")).encode(), "the key `a` stands twice in one object"),
+        ((CALLS_F % (F % '{\\"a\\": -1e999}', "")).encode(), "the number -1e999 is larger than any"),
+        ((CALLS_F % (F % ('{\\"a\\":' * 900 + "1" + "}" * 900), "")).encode(), "nested too deeply"),
+    ],
+)
+def test_a_line_that_is_no_row_is_a_finding_with_its_place(tmp_path: Path, line: bytes, why: str) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(plain(1)).encode() + b"\r\n\r\n  \n" + line + b"\r\n")
+    code, found = findings(path, "--fewest", 1)
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("format", "line 4")])
+    assert why in found[0]["what"]
+    assert found[0]["remedy"]
+
+
+@pytest.mark.parametrize("key", ["\\ud800", "\\ud800 in a column"])
+def test_half_a_character_in_the_name_of_a_column_can_be_told(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"%s": 1, "prompt": "a", "completion": "b"}\n{"%s": 1}\n' % (key, key))  # noqa: UP031
+    code, found = findings(path, "--fewest", 1)
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("format", "line 2"), ("not kept", "line 1")])
+    assert kt("validate", path).exit_code == 1
+
+
+def test_line_separators_within_a_text_end_no_row(tmp_path: Path) -> None:
+    row = {"messages": [said("user", "a\u2028b\x85"), said("assistant", "c\u2029")]}
+    assert findings(write(tmp_path / "data.jsonl", [row]), "--fewest", 1) == (0, [])
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_trls_columns_are_read_as_texts_and_as_messages(tmp_path: Path, ending: str) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    asks, good, bad = "why?", "so.", "no."
+    lists = {"prompt": [said("user", "how?")]}
+    sides = {"chosen": [said("assistant", good)], "rejected": [said("assistant", bad)]}
+    shapes = {
+        "completion": [{"prompt": asks, "completion": good}, {**lists, "completion": sides["chosen"]}],
+        "pairs": [{"prompt": asks, "chosen": good, "rejected": bad}, {**lists, **sides}],
+        "alone": [{"prompt": asks, "completion": good, "label": True}, {**lists, "completion": bad, "label": False}],
+        "openai": [plain(1), called(2)],
+    }
+    for name, rows in shapes.items():
+        for at, row in enumerate(rows):
+            path = tmp_path / f"{name}{at}.{ending}"
+            if ending == "jsonl":
+                write(path, [row])
+            else:
+                parquet.write_table(pyarrow.Table.from_pylist([row]), path)
+            assert findings(path, "--fewest", 1) == (0, [])
+
+
+# --- whether it may be used ------------------------------------------------------------------------------------------
+
+
+def terms(row: Row, **said: Any) -> Row:
+    """The row with what kt's own column says of it."""
+    about = {"kind": "chat", "task_id": "t", "basis": "b", "source": "own", "learn": "last", **said}
+    return {**row, "kt": json.dumps(about)}
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        terms(plain(1), consent=False),
+        {**plain(1), "consent": False},
+        {**terms(plain(1), consent=None), "consent": False},
+        {**plain(1), "task_id": "t", "kind": "k", "basis": "b", "consent": False},
+    ],
+)
+def test_a_row_of_people_who_did_not_agree_fails(tmp_path: Path, refused: Row) -> None:
+    code, found = findings(write(tmp_path / "data.jsonl", [*good()[2:], refused]), "--fewest", 1)
+    assert (code, [(one["rule"], one["place"]) for one in found]) == (1, [("may not be learned", "line 59")])
+    assert found[0]["what"] == "the people in it did not agree"
+    assert "take the row out" in found[0]["remedy"]
+
+
+def test_consent_refused_in_a_pair_and_in_an_answer_judged_alone_fails_too(tmp_path: Path) -> None:
+    alone = {"prompt": "what now?", "completion": "wait", "label": True}
+    rows = [{**pair(1), "consent": False}, {**alone, "consent": False}, {**alone, "consent": "no"}]
+    code, found = findings(write(tmp_path / "data.jsonl", rows), "--fewest", 1)
+    assert code == 1
+    assert [(one["rule"], one["place"]) for one in found if one["severity"] == "error"] == [
+        ("format", "line 3"),
+        ("may not be learned", "line 1"),
+        ("may not be learned", "line 2"),
+    ]
+    assert found[0]["what"] == "`consent` is 'no': true or false is due"
+
+
+@pytest.mark.parametrize(
+    ("licence", "why"),
+    [
+        ("CC-BY-NC-4.0", "CC-BY-NC-4.0 forbids commercial use"),
+        ("CC-BY-ND-4.0", "CC-BY-ND-4.0 forbids what is derived from it"),
+        ("ask us", "'ask us' is no licence by its SPDX name"),
+    ],
+)
+@pytest.mark.parametrize("column", ["licence", "license"])
+def test_a_licence_that_may_stand_in_the_way_is_a_warning_with_its_row(
+    tmp_path: Path, column: str, licence: str, why: str
+) -> None:
+    path = write(tmp_path / "data.jsonl", [*good()[1:], {**plain(1) | plain(59), column: licence}])
+    code, found = findings(path)
+    there = [one for one in found if one["rule"] == "licence"]
+    assert (code, [(one["severity"], one["place"], one["what"]) for one in there]) == (0, [("warning", "line 60", why)])
+    assert kt("validate", path, "--strict").exit_code == 1
+
+
+def test_a_licence_that_permits_everything_is_no_finding_and_goes_along(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", [{**row, "license": "mit", "consent": True} for row in good()])
+    assert findings(path, "--strict") == (0, [])
+    assert {(row.licence, row.consent) for row in read_dataset(path).rows} == {("mit", True)}
 
 
 # --- another layout --------------------------------------------------------------------------------------------------
@@ -415,6 +567,19 @@ def test_converting_to_openai_and_back_keeps_what_is_learned(tmp_path: Path) -> 
     ]
 
 
+def test_rows_of_the_json_protocol_with_results_go_to_openais_layout_and_it_is_said(tmp_path: Path) -> None:
+    rows = [row for row in generate(40, 1, protocol="json") if any(one.role == "tool" for one in row.messages)]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    told = kt("convert", tmp_path / "rows.jsonl", tmp_path / "openai.jsonl", "--layout", "openai")
+    assert len(rows) > 5
+    assert told.stdout.endswith(f"openai.jsonl: {len(rows)} rows written, 0 left out\n")
+    assert f"not as it was: {len(rows)} of {len(rows)} rows: the calls written in the JSON protocol" in told.stderr
+    back = read_dataset(tmp_path / "openai.jsonl").rows
+    assert all(row.tools and any(one.tool_calls for one in row.messages) for row in back)
+    code, found = findings(tmp_path / "openai.jsonl", "--fewest", 1, "--distinct", 0)
+    assert (code, [one for one in found if one["severity"] == "error"]) == (0, [])
+
+
 def test_what_cannot_be_converted_is_told_and_left_out(tmp_path: Path) -> None:
     result = {"messages": [said("user", "a"), said("assistant", '{"tool": "f", "params": {}}'), said("tool", "r"),
                            said("assistant", "b")]}  # fmt: skip
@@ -422,7 +587,7 @@ def test_what_cannot_be_converted_is_told_and_left_out(tmp_path: Path) -> None:
     told = kt("convert", path, tmp_path / "out.jsonl", "--layout", "openai")
     assert told.exit_code == 0
     assert "left out, line 3: no layout kt knows" in told.stderr
-    assert "left out, line 2: a tool's result follows no native call" in told.stderr
+    assert "left out, line 2: OpenAI's form has native calls alone, and its calls are written as text" in told.stderr
     assert told.stdout.endswith("1 rows written, 2 left out\n")
 
 
@@ -431,12 +596,6 @@ def test_a_file_of_conversations_and_pairs_asks_which(tmp_path: Path) -> None:
     assert "choose with `--only`" in str(kt("convert", path, tmp_path / "out.jsonl", "--layout", "trl").exception)
     assert kt("convert", path, tmp_path / "out.jsonl", "--layout", "trl", "--only", "pairs").exit_code == 0
     assert len(read_dataset(tmp_path / "out.jsonl").pairs) == 1
-
-
-def terms(row: Row, **said: Any) -> Row:
-    """The row with what kt's own column says of it."""
-    about = {"kind": "chat", "task_id": "t", "basis": "b", "source": "own", "learn": "last", **said}
-    return {**row, "kt": json.dumps(about)}
 
 
 def test_who_did_not_agree_is_in_no_file(tmp_path: Path) -> None:

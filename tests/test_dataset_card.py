@@ -101,6 +101,15 @@ def test_evidence_is_counted_without_the_file_and_row_it_names() -> None:
     assert "| kept by the worker | 3 | 100.0% |" in card([], pairs)
 
 
+def test_pairs_have_a_funnel_of_their_own() -> None:
+    steps = [FunnelStep(step="given", rows=9), FunnelStep(step="each once", rows=2, left_out={"a copy of another": 7})]
+    told = card(pairs_funnel=steps)
+    rows, pairs = told.index("| step | rows after it | left out |"), told.index("| step | pairs after it | left out |")
+    assert rows < told.index("| good enough | 8 | 4 too short |") < pairs < told.index("## The mix")
+    assert pairs < told.index("| each once | 2 | 7 a copy of another |")
+    assert "pairs after it" not in card()
+
+
 def test_leaks_are_listed() -> None:
     leak = Leak(task_id="t9", kind="entity", row="sft row 3", detail="the name 'wolf'")
     told = card(leakage=LEAKAGE.model_copy(update={"leaks": (leak,)}))

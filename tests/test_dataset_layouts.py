@@ -17,7 +17,8 @@ from kt_lib.datafiles.files import write_objects
 from kt_lib.datafiles.layouts import read_dataset, write_pairs, write_rows, write_unpaired
 from kt_lib.datafiles.lengths import estimate
 from kt_lib.errors import SetupError
-from kt_lib.records import ChatMessage, PreferencePair, SftRow, ToolCall, ToolSpec, UnpairedRow
+from kt_lib.prompts import AGENT_PROMPTS, agent_request
+from kt_lib.records import ChatMessage, Check, PreferencePair, SftRow, Task, ToolCall, ToolSpec, UnpairedRow
 
 KINDS = ["jsonl", "parquet"]
 
@@ -140,6 +141,127 @@ def test_openai_keeps_pairs(tmp_path: Path, told: tuple[ChatMessage, ...], chose
     write_pairs(tmp_path / "o.jsonl", [pair], "openai")
     (found,) = read_dataset(tmp_path / "o.jsonl").pairs
     assert (found.prompt, found.chosen, found.rejected) == (pair.prompt, chosen, rejected)
+
+
+# --- the JSON protocol in OpenAI's layout ----------------------------------------------------------------------------
+
+ASKED = ToolSpec(
+    name="disk_usage",
+    description="How full a disk is - in percent",
+    parameters={
+        "type": "object",
+        "properties": {"host": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["host"],
+    },
+)
+LISTED = ToolSpec(name="hosts", parameters={"type": "object", "properties": {}, "required": []})
+BOTH = tuple(ToolCall(name="disk_usage", arguments={"host": host}) for host in ("web", "db"))
+OWN = ChatMessage(role="system", content="Be short.\nName the host.")
+TOLD = (
+    OWN,
+    ChatMessage(role="user", content="how full are web and db?"),
+    ChatMessage(role="assistant", tool_calls=BOTH),
+    ChatMessage(role="tool", content="91%", name="disk_usage"),
+    ChatMessage(role="tool", content="12%", name="disk_usage"),
+    ChatMessage(role="assistant", content="web is at 91%, db at 12%."),
+)
+
+
+def in_protocol(told: tuple[ChatMessage, ...], prompt: str = "plain") -> tuple[ChatMessage, ...]:
+    """The conversation as an agent is asked it in the JSON protocol."""
+    task = Task(id="t", messages=told, tools=(ASKED, LISTED), check=Check(rule="exact", evidence="none"))
+    return agent_request(task, "json", prompt=prompt).messages
+
+
+def sft(messages: tuple[ChatMessage, ...], **more: Any) -> SftRow:
+    return SftRow(messages=messages, kind="k", task_id="t", basis="b", **more)
+
+
+@pytest.mark.parametrize("prompt", list(AGENT_PROMPTS))
+@pytest.mark.parametrize("told", [TOLD, TOLD[1:], TOLD[:3], (*TOLD[:2], TOLD[-1])])
+def test_calls_of_the_json_protocol_become_native_and_can_be_asked_in_it_again(
+    tmp_path: Path, prompt: str, told: tuple[ChatMessage, ...]
+) -> None:
+    row = sft(in_protocol(told, prompt), learn="all")
+    written = write_rows(tmp_path / "o.jsonl", [row], "openai")
+    assert (written.rows, written.set_aside, written.notes[0][:11]) == (1, (), "1 of 1 rows")
+    (found,) = read_dataset(tmp_path / "o.jsonl").rows
+    assert [(one.role, one.content, one.name) for one in found.messages] == [
+        (one.role, one.content, one.name) for one in told
+    ]
+    assert [(tool.name, tool.description, tool.parameters) for tool in found.tools] == [
+        (tool.name, tool.description, tool.parameters) for tool in (ASKED, LISTED)
+    ]
+    assert in_protocol(found.messages, prompt) == row.messages
+    assert validate(read_dataset(tmp_path / "o.jsonl"), ruler=estimate(), fewest=1).findings == ()
+
+
+def test_every_result_in_openais_form_names_its_call(tmp_path: Path) -> None:
+    write_rows(tmp_path / "o.jsonl", [sft(in_protocol(TOLD))], "openai")
+    messages = json.loads((tmp_path / "o.jsonl").read_text())["messages"]
+    ids = [call["id"] for call in messages[2]["tool_calls"]]
+    assert len(set(ids)) == 2
+    assert [one["tool_call_id"] for one in messages[3:5]] == ids
+    assert "content" not in messages[2]
+
+
+def test_a_pair_after_a_result_has_native_sides(tmp_path: Path) -> None:
+    again = '{"tool": "hosts", "params": {}}'
+    about = {"task_id": "t", "basis": "b", "evidence": "e"}
+    pair = PreferencePair(prompt=in_protocol(TOLD)[:-1], chosen="Full.", rejected=again, **about)
+    broken = pair.model_copy(update={"rejected": "{'tool': 'hosts'}"})
+    written = write_pairs(tmp_path / "o.jsonl", [pair, broken], "openai", ["line 1", "line 2"])
+    assert written.rows == 1
+    (aside,) = written.set_aside
+    assert aside.source.place == "line 2"
+    assert "a broken call (python_dict), which native calling cannot say" in aside.reason
+    made = json.loads((tmp_path / "o.jsonl").read_text())
+    assert made["preferred_output"] == [said("assistant", "Full.")]
+    assert made["non_preferred_output"][0]["tool_calls"][0]["function"]["name"] == "hosts"
+    (found,) = read_dataset(tmp_path / "o.jsonl").pairs
+    assert (found.chosen, found.rejected) == ("Full.", again)
+
+
+def test_a_name_that_openai_does_not_take_is_another_and_said_to_be(tmp_path: Path) -> None:
+    told = in_protocol(TOLD)
+    dotted = tuple(one.model_copy(update={"content": one.content.replace("disk_usage", "disk.usage")}) for one in told)
+    _, renamed = write_rows(tmp_path / "o.jsonl", [sft(dotted)], "openai").notes
+    assert renamed == "1 of 1 rows: tools whose names OpenAI does not take bear names that it takes"
+    (found,) = read_dataset(tmp_path / "o.jsonl").rows
+    assert {call.name for one in found.messages for call in one.tool_calls} == {found.tools[0].name} == {"disk_usage"}
+
+
+def changed(at: int, **fields: Any) -> tuple[ChatMessage, ...]:
+    told = list(in_protocol(TOLD))
+    told[at] = told[at].model_copy(update=fields)
+    return tuple(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (in_protocol(TOLD)[1:], "no prompt of kt's says which tools"),
+        (changed(2, content='{"tool": "reboot", "params": {}}'), "calls `reboot`, which its prompt does not list"),
+        (changed(2, content='{"tool": "hosts", "params": {}}'), "a tool's result follows no call"),
+        (changed(2, content='{"tool": "hosts"}'), "a broken call"),
+        (changed(2, content='{"reasoning": "so", "tool": "hosts", "params": {}}'), "words beside its calls"),
+        ((*in_protocol(TOLD)[:4], *in_protocol(TOLD)[5:]), "1 call(s) in it have no result"),
+        (changed(0, content=in_protocol(TOLD)[0].content + "\nBe polite (always)"), "at 'Be polite (always)'"),
+    ],
+)
+def test_what_cannot_be_said_natively_is_set_aside_with_what_to_do(
+    tmp_path: Path, told: tuple[ChatMessage, ...], why: str
+) -> None:
+    written = write_rows(tmp_path / "o.jsonl", [sft(told)], "openai")
+    (aside,) = written.set_aside
+    assert why in aside.reason
+    assert aside.reason.endswith("build the rows with `--protocol native`, or keep them in TRL's layout")
+
+
+def test_a_call_as_text_that_nothing_answers_stays_text_where_its_tools_are_not_known(tmp_path: Path) -> None:
+    told = (ChatMessage(role="user", content="a"), ChatMessage(role="assistant", content='{"tool": "f", "params": {}}'))
+    assert write_rows(tmp_path / "o.jsonl", [sft(told)], "openai").notes == ()
+    assert read_dataset(tmp_path / "o.jsonl").rows[0].messages == told
 
 
 # --- other people's files --------------------------------------------------------------------------------------------

@@ -47,13 +47,15 @@ def validate(
         float, typer.Option("--distinct", min=0, max=1, help="Share of requests that must differ when masked.")
     ] = 0.5,
     shown: Annotated[int, typer.Option("--shown", min=1, help="Findings of one kind to show.")] = _SHOWN,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings too end it with exit code 1.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Check a file of training rows; exit code 1 when something in it must not be trained on.
 
-    Checked are the format, the order of roles, calls against the offered tools, that there are enough rows and varied
-    ones (digits, quoted text, paths, hosts and names masked), pairs that are identical or contradict one another,
-    repeated rows, rows that are longer than the model reads, and secrets. Each finding names its row and what to do.
+    Checked are the format, consent and licence, the order of roles, calls against the offered tools, that there are
+    enough rows and varied ones (digits, quoted text, paths, hosts and names masked), pairs that are identical or
+    contradict one another, repeated rows, rows that are longer than the model reads, and secrets. Each finding names
+    its row and what to do.
     A row that is too long is an error where a length or a model was chosen, and a warning by the embedded model.
     """
     from kt_lib.datafiles.checks import validate as check
@@ -68,7 +70,7 @@ def validate(
         typer.echo(json.dumps(told, ensure_ascii=False))
     else:
         _show(found, shown)
-    if not found.passed:
+    if not found.passed or (strict and found.findings):
         raise typer.Exit(_WRONG)
 
 
@@ -159,7 +161,7 @@ def convert(
     written = _write(kept, what, out, layout) if getattr(kept, what) else Written(rows=0)
     left_out = [(one.source.place, one.reason) for one in (*read.set_aside, *written.set_aside)] + refused
     _tell(left_out)
-    for note in dict.fromkeys(note for entry in kept.entries for note in entry.notes):
+    for note in dict.fromkeys((*(note for entry in kept.entries for note in entry.notes), *written.notes)):
         typer.echo(f"not as it was: {note}", err=True)
     typer.echo(f"{out}: {written.rows:,} rows written, {len(left_out):,} left out")
     if not written.rows:

@@ -43,15 +43,18 @@ def dataset_card(
     ruler: Ruler,
     content_hash: str,
     name: str,
+    pairs_funnel: Sequence[FunnelStep] = (),
 ) -> str:
     """The card in Markdown; its head parses as `huggingface_hub.DatasetCard(text).data`.
+
+    `funnel` is that of the rows, `pairs_funnel` that of the preference pairs.
 
     MissingPackage without huggingface_hub, which comes with the `train` extra.
     """
     parts = [
         ("", _what(rows, pairs, content_hash)),
         ("What is in it", _contents(rows, pairs)),
-        ("How it was made", _funnel(funnel)),
+        ("How it was made", _funnels(funnel, pairs_funnel)),
         ("The mix", _mix(sources)),
         ("Licences and consent", _terms(rows, pairs)),
         ("Lengths", _lengths(lengths_of(rows, pairs, ruler))),
@@ -130,13 +133,15 @@ def _share(count: int, of: int) -> str:
     return f"{100 * count / of:.1f}%" if of else "0%"
 
 
-def _funnel(funnel: Sequence[FunnelStep]) -> str:
+def _funnels(rows: Sequence[FunnelStep], pairs: Sequence[FunnelStep]) -> str:
+    return "\n\n".join(filter(None, (_funnel(rows, "rows after it"), _funnel(pairs, "pairs after it"))))
+
+
+def _funnel(funnel: Sequence[FunnelStep], counted: str) -> str:
     def why(step: FunnelStep) -> str:
         return "; ".join(f"{count:,} {plain(reason)}" for reason, count in step.left_out.items())
 
-    return table(
-        ("step", "rows after it", "left out"), [(plain(one.step), f"{one.rows:,}", why(one)) for one in funnel]
-    )
+    return table(("step", counted, "left out"), [(plain(one.step), f"{one.rows:,}", why(one)) for one in funnel])
 
 
 def _mix(sources: Sequence[SourceLine]) -> str:

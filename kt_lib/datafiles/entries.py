@@ -61,6 +61,8 @@ class Written(Record):
     """Rows in the file."""
     set_aside: tuple[SetAside, ...] = ()
     """Rows that the layout cannot say, each with its number and the reason."""
+    notes: tuple[str, ...] = ()
+    """What is said in another way than the rows say it, with how many they are."""
 
 
 def dataset_of(

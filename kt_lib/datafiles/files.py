@@ -7,13 +7,15 @@ In Parquet a message, and whatever else has no fixed shape, is JSON text of Arro
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kt_lib.artifacts import whole_file
-from kt_lib.errors import MissingPackage, SetupError, SourceError
+from kt_lib.errors import SetupError, SourceError
+from kt_lib.sources.tables import arrow, rows_in_parquet
 
 _BATCH = 2_000
 """Rows of a Parquet file held at once."""
@@ -23,6 +25,10 @@ COLUMNS = {"messages": "messages", "prompt": "messages", "completion": "messages
            "rejected": "messages", "preferred_output": "messages", "non_preferred_output": "messages",
            "label": "flag", "tools": "text", "kt": "text", "input": "json"}  # fmt: skip
 """What each column holds; `tools` and `kt` are JSON text in every file."""
+_OTHER = ((b"\x1f\x8b", "a gzip file: unpack it"), (b"PK\x03\x04", "a ZIP file: unpack it"),
+          (b"\xff\xfe", "UTF-16 text: save it as UTF-8"), (b"\xfe\xff", "UTF-16 text: save it as UTF-8"),
+          (b"<", "HTML or XML"), (b"\x00", "no text"))  # fmt: skip
+"""How files begin that hold no rows, what they are, and what to do."""
 
 
 class Raw(NamedTuple):
@@ -49,6 +55,8 @@ def read_objects(path: Path) -> Iterator[Raw]:
         raise SourceError(f"{path} is not there: give a .jsonl or .parquet file")
     with path.open("rb") as handle:
         start = handle.read(4)
+    if other := next((words for mark, words in _OTHER if start.startswith(mark)), None):
+        raise SourceError(f"{path} is {other}; rows are read from JSON lines and Parquet")
     return _parquet_rows(path) if start == b"PAR1" else _lines(path)
 
 
@@ -76,6 +84,8 @@ def _lines(path: Path) -> Iterator[Raw]:
             line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
             if number == 1 and line.lstrip().startswith(b"["):
                 raise SourceError(f"{path} is one JSON list: write each object of it on a line of its own")
+            if number == 1 and line.strip() == b"{":
+                raise SourceError(f"{path} has objects of several lines: write each on one line of its own")
             if line.strip():
                 yield _line(f"line {number}", line)
 
@@ -83,11 +93,9 @@ def _lines(path: Path) -> Iterator[Raw]:
 def _line(place: str, line: bytes) -> Raw:
     text = line[:2_000].decode("utf-8", "replace").strip()
     try:
-        value = json.loads(line.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_each_key_once)
+        value = strict_json(line.rstrip().decode("utf-8"))
     except UnicodeDecodeError as error:
         return Raw(place, None, f"no UTF-8 at byte {error.start + 1}", text)
-    except RecursionError:
-        return Raw(place, None, "nested too deeply to be read", text)
     except ValueError as error:
         return Raw(place, None, f"no JSON: {error}", text)
     if not isinstance(value, dict):
@@ -95,8 +103,27 @@ def _line(place: str, line: bytes) -> Raw:
     return Raw(place, value, "", text)
 
 
+def strict_json(text: str) -> Any:
+    """What a JSON text says; ValueError in words where it says it twice, by a number that is none, or not at all."""
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_number, object_pairs_hook=_each_key_once)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply to be read") from None
+    except ValueError as error:
+        raise ValueError("a whole number too long to be read" if "digits" in str(error) else str(error)) from None
+
+
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _number(written: str) -> float:
+    found = float(written)
+    if math.isinf(found):
+        raise ValueError(f"the number {written[:30]} is larger than any that can be kept")
+    return found
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,56 +137,30 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # --- Parquet ---------------------------------------------------------------------------------------------------------
 
 
-def _arrow() -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingPackage("Parquet files need pyarrow: pip install -e '.[train]', or use .jsonl") from error
-    return pyarrow
-
-
 def _parquet_rows(path: Path) -> Iterator[Raw]:
-    arrow = _arrow()
-    try:
-        with arrow.parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches(_BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    value = _without_gaps(row)
-                    yield Raw(f"row {number}", value, "", str(value)[:2_000])
-    except arrow.ArrowException as error:
-        raise SourceError(f"{path} is no whole Parquet file: {str(error)[:200]}") from error
-
-
-def _without_gaps(value: Any) -> Any:
-    """A value without the nulls that Arrow puts where a row has no such key."""
-    if isinstance(value, Mapping):
-        return {key: _without_gaps(one) for key, one in value.items() if one is not None}
-    if isinstance(value, list):
-        return [_without_gaps(one) for one in value]
-    return value
+    for raw in rows_in_parquet(path):
+        yield Raw(raw.place, raw.value, "", str(raw.value)[:2_000])
 
 
 def _write_parquet(path: Path, objects: Iterable[dict[str, Any]], columns: tuple[str, ...]) -> int:
-    arrow = _arrow()
-    stored = {"flag": arrow.bool_(), "messages": arrow.list_(arrow.string())}
-    meant = {"json": arrow.json_(), "messages": arrow.list_(arrow.json_())}
+    pyarrow = arrow()
+    stored = {"flag": pyarrow.bool_(), "messages": pyarrow.list_(pyarrow.string())}
+    meant = {"json": pyarrow.json_(), "messages": pyarrow.list_(pyarrow.json_())}
     kinds = [COLUMNS[name] for name in columns]
-    plain = [stored.get(kind, arrow.string()) for kind in kinds]
+    plain = [stored.get(kind, pyarrow.string()) for kind in kinds]
     types = [meant.get(kind, type_) for kind, type_ in zip(kinds, plain, strict=True)]
     info = json.dumps({"info": {"features": features_of(columns)}})
-    schema = arrow.schema(zip(columns, types, strict=True), metadata={"huggingface": info})
+    schema = pyarrow.schema(zip(columns, types, strict=True), metadata={"huggingface": info})
     waiting, count = iter(objects), 0
     first = list(islice(waiting, _BATCH))
-    with whole_file(path) as handle, arrow.parquet.ParquetWriter(handle, schema) as writer:
+    with whole_file(path) as handle, pyarrow.parquet.ParquetWriter(handle, schema) as writer:
         for start in chain([first], iter(lambda: list(islice(waiting, _BATCH)), [])):
             count += len(start)
             arrays = [
-                arrow.array([_stored(one.get(name), kind) for one in start], type_).cast(to)
+                pyarrow.array([_stored(one.get(name), kind) for one in start], type_).cast(to)
                 for name, kind, type_, to in zip(columns, kinds, plain, types, strict=True)
             ]
-            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
     return count
 
 

@@ -2,7 +2,8 @@
 
 TRL's layout keeps arguments of calls as objects, because chat templates want them so, and where a row came from in a
 column `kt` (JSON text, like `tools`): what is read back equals what was written. OpenAI's layout has its arguments as
-JSON text, which answers are learned as weights, and no place for where a row came from.
+JSON text, which answers are learned as weights, and no place for where a row came from. It knows native calls alone:
+conversations in the JSON protocol become native, and pairs do where a tool's result stands in them.
 
 `datasets` guesses the columns of JSON lines from their first 10 MB; larger files are better loaded as Parquet, which
 knows them.
@@ -11,6 +12,7 @@ knows them.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,6 +21,7 @@ from kt_lib.artifacts import file_digest
 from kt_lib.datafiles.entries import Dataset, Entry, Written
 from kt_lib.datafiles.files import read_objects, write_objects
 from kt_lib.datafiles.messages import Unusable
+from kt_lib.datafiles.native import TAKEN_BACK, Native, answer_as_native, as_native, has_written_results
 from kt_lib.datafiles.reading import read_row
 from kt_lib.models.wire import Names
 from kt_lib.records import (
@@ -36,6 +39,10 @@ from kt_lib.records import (
 
 Layout = Literal["trl", "openai"]
 AnyRow = TypeVar("AnyRow", bound=Record)
+_NOTES = "said otherwise"
+"""Where a form says what in it is not as the row says it; it is in no file."""
+_RENAMED = "tools whose names OpenAI does not take bear names that it takes"
+_KEEP = "build the rows with `--protocol native`, or keep them in TRL's layout"
 
 
 def write_rows(
@@ -88,17 +95,22 @@ def _write(
     places: Sequence[str] | None = None,
 ) -> Written:
     aside: list[SetAside] = []
+    otherwise = Counter[str]()
 
     def forms() -> Iterator[dict[str, Any]]:
         for at, row in enumerate(rows):
             try:
-                yield form(row)
+                made = form(row)
+                otherwise.update(made.pop(_NOTES, ()))
+                yield made
             except Unusable as unusable:
                 place = places[at] if places else f"row {at + 1}"
                 source = Provenance(file=path.name, sha256="", format="kt", place=place)
                 aside.append(SetAside(source=source, reason=str(unusable), excerpt=row.model_dump_json()[:500]))
 
-    return Written(rows=write_objects(path, forms(), columns), set_aside=tuple(aside))
+    written = write_objects(path, forms(), columns)
+    notes = tuple(f"{count:,} of {written:,} rows: {words}" for words, count in otherwise.items())
+    return Written(rows=written, set_aside=tuple(aside), notes=notes)
 
 
 # --- TRL -------------------------------------------------------------------------------------------------------------
@@ -180,22 +192,42 @@ def _kt(about: dict[str, Any], messages: Sequence[ChatMessage]) -> str:
 
 
 def _openai_row(row: SftRow) -> dict[str, Any]:
-    names = Names(Request(messages=row.messages, tools=row.tools))
-    messages = _openai_messages(row.messages, names)
+    native = _native(row.messages) if not row.tools else None
+    told, tools = native or (row.messages, row.tools)
+    names = Names(Request(messages=told, tools=tools))
+    messages = _openai_messages(told, names)
     if row.learn == "last":
         answers = [message for message in messages if message["role"] == "assistant"]
         for answer in answers:
             answer["weight"] = int(answer is messages[-1])
-    return {"messages": messages, **_openai_tools(row.tools, names)}
+    return {"messages": messages, **_openai_tools(tools, names), _NOTES: _otherwise(native, tools, names)}
 
 
 def _openai_pair(pair: PreferencePair) -> dict[str, Any]:
-    names = Names(Request(messages=pair.prompt, tools=pair.tools))
-    return {
-        "input": {"messages": _openai_messages(pair.prompt, names), **_openai_tools(pair.tools, names)},
-        "preferred_output": [_answer(pair.chosen)],
-        "non_preferred_output": [_answer(pair.rejected)],
-    }
+    """The sides as text, or natively where the prompt must be: it holds results."""
+    native = _native(pair.prompt) if not pair.tools and has_written_results(pair.prompt) else None
+    told, tools = native or (pair.prompt, pair.tools)
+    names = Names(Request(messages=told, tools=tools))
+    made: dict[str, Any] = {"input": {"messages": _openai_messages(told, names), **_openai_tools(tools, names)}}
+    for column, text in (("preferred_output", pair.chosen), ("non_preferred_output", pair.rejected)):
+        answer = [answer_as_native(text, tools)] if native else [ChatMessage(role="assistant", content=text)]
+        made[column] = _openai_messages(answer, names)
+    return made | {_NOTES: _otherwise(native, tools, names)}
+
+
+def _otherwise(native: Native | None, tools: Sequence[ToolSpec], names: Names) -> list[str]:
+    renamed = any(names.wire(tool.name) != tool.name for tool in tools)
+    return [*([TAKEN_BACK] if native else []), *([_RENAMED] if renamed else [])]
+
+
+def _native(messages: Sequence[ChatMessage]) -> Native | None:
+    """A conversation in the JSON protocol as native calls; None where it holds none, or stays text as well as it is."""
+    try:
+        return as_native(messages)
+    except Unusable as unusable:
+        if has_written_results(messages):
+            raise Unusable(f"OpenAI's form has native calls alone, and {unusable}: {_KEEP}") from None
+        return None
 
 
 def _openai_tools(tools: Sequence[ToolSpec], names: Names) -> dict[str, Any]:
@@ -215,10 +247,7 @@ def _openai_messages(messages: Sequence[ChatMessage], names: Names) -> list[dict
         one: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.role == "tool":
             if not waiting:
-                raise Unusable(
-                    "a tool's result follows no native call, which OpenAI's form cannot say: build the rows with"
-                    " `--protocol native`, or keep them in TRL's layout"
-                )
+                raise Unusable(f"a tool's result follows no native call, which OpenAI's form cannot say: {_KEEP}")
             found.append({"role": "tool", "tool_call_id": waiting.pop(0), "content": message.content})
             continue
         waiting = [call.id or f"call_{at}_{number}" for number, call in enumerate(message.tool_calls)]

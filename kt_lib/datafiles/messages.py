@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from kt_lib.datafiles.files import strict_json
 from kt_lib.records import ChatMessage, Record, Role, ToolCall, ToolSpec
 
 _ROLES: dict[str, Role] = {
@@ -38,8 +39,8 @@ class Notes:
         self._told: dict[str, None] = {}
 
     def add(self, words: str) -> None:
-        """One more thing."""
-        self._told[words] = None
+        """One more thing; half a character in a name of the row's is shown as none."""
+        self._told[words.encode("utf-8", "replace").decode()] = None
 
     def told(self) -> tuple[str, ...]:
         """All of them."""
@@ -57,6 +58,8 @@ def read_messages(
     if as_text and isinstance(value, str) and not _is_json_list(value):
         return (ChatMessage(role=as_text, content=value),), {}
     listed = _loaded(value, where)
+    if listed is None:
+        raise Unusable(f"`{where}` is missing")
     if not isinstance(listed, list) or not listed:
         raise Unusable(f"`{where}` is no list of messages")
     objects = [_loaded(one, f"{where}[{at}]") for at, one in enumerate(listed)]
@@ -88,9 +91,9 @@ def _loaded(value: Any, where: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise Unusable(f"`{where}` is a text that is no JSON") from None
+        return strict_json(value)
+    except ValueError as error:
+        raise Unusable(f"`{where}` is a text that is no JSON: {error}") from None
 
 
 def _message(one: dict[str, Any], place: str, notes: Notes, read_from: dict[int, str]) -> ChatMessage:
@@ -152,8 +155,8 @@ def _call(call: Any, place: str, read_from: str | None) -> ToolCall:
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
+            arguments = strict_json(arguments)
+        except ValueError as error:
             raise Unusable(f"`{place}.arguments` is no JSON: {error}") from None
     if arguments is not None and not isinstance(arguments, dict):
         raise Unusable(f"`{place}.arguments` is no object of arguments by name")
@@ -162,10 +165,6 @@ def _call(call: Any, place: str, read_from: str | None) -> ToolCall:
         raise Unusable(f"`{place}.id` is no text")
     words = read_from if read_from is not None else call.get("read_from")
     return ToolCall(name=function["name"], arguments=arguments or {}, id=said, read_from=words)
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def _with_results_named(

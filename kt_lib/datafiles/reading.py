@@ -15,12 +15,19 @@ from pydantic_core import PydanticSerializationError
 
 from kt_lib.calls.writing import write_calls
 from kt_lib.datafiles.entries import Entry
-from kt_lib.datafiles.files import Raw
+from kt_lib.datafiles.files import Raw, strict_json
 from kt_lib.datafiles.messages import Notes, ReadFrom, Unusable, read_messages, read_tools
 from kt_lib.records import ChatMessage, PreferencePair, Provenance, Record, SetAside, SftRow, ToolSpec, UnpairedRow
 
 _WORDS = TypeAdapter(list[ReadFrom])
 _ABOUT = frozenset(("kind", "task_id", "basis", "evidence", "source", "licence", "consent", "learn"))
+_TERMS = {"consent": "consent", "licence": "licence", "license": "licence"}
+"""Columns that say, in anybody's rows, whether they may be used, and what kt calls them."""
+_CHATS = (
+    ({"conversations"}, "a ShareGPT conversation"), ({"instruction", "output"}, "an Alpaca row"),
+    ({"query", "answers"}, "an xLAM row"), ({"system", "chat"}, "a Glaive chat"),
+)  # fmt: skip
+"""Layouts of chats, which a mix reads, by their columns."""
 _LAYOUT = frozenset(("messages", "prompt", "completion", "chosen", "rejected", "label", "input", "preferred_output",
                      "non_preferred_output", "tools", "functions", "kt", "parallel_tool_calls"))  # fmt: skip
 
@@ -58,6 +65,8 @@ def read_row(raw: Raw, source: Provenance) -> list[Entry]:
         return [_set_aside(raw, source, form, str(unusable))]
     except ValidationError as error:
         first = error.errors()[0]
+        if first["msg"].startswith("Recursion error"):
+            return [_set_aside(raw, source, form, "nested too deeply to be kept")]
         where = ".".join(str(part) for part in first["loc"])
         return [_set_aside(raw, source, form, f"`{where}`: {first['msg']}")]
     except RecursionError:
@@ -67,8 +76,9 @@ def read_row(raw: Raw, source: Provenance) -> list[Entry]:
 
 def _set_aside(raw: Raw, source: Provenance, form: str, reason: str) -> Entry:
     where = source.model_copy(update={"place": raw.place, "format": form})
-    excerpt = raw.text[:500].encode("utf-8", "replace").decode()
-    return Entry(place=raw.place, form=form, row=SetAside(source=where, reason=reason, excerpt=excerpt))
+    # Names in the row may hold half a character, which nothing can be written with.
+    excerpt, why = (text.encode("utf-8", "replace").decode() for text in (raw.text[:500], reason))
+    return Entry(place=raw.place, form=form, row=SetAside(source=where, reason=why, excerpt=excerpt))
 
 
 def _form(row: Mapping[str, Any]) -> str:
@@ -85,7 +95,7 @@ def _form(row: Mapping[str, Any]) -> str:
 
 
 def _about(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the `kt` column says, or the columns that kt's own rows have beside their messages."""
+    """What the `kt` column says, or the columns that kt's own rows have; a refusal in a column of its own stands."""
     said = row.get("kt")
     if isinstance(said, str):
         try:
@@ -96,11 +106,24 @@ def _about(row: Mapping[str, Any]) -> dict[str, Any]:
         said = {name: row[name] for name in _ABOUT if row.get(name) is not None} if "task_id" in row else {}
     if not isinstance(said, dict):
         raise Unusable("the `kt` column is no JSON object")
+    terms = _terms(row)
+    said = terms | {name: one for name, one in said.items() if one is not None}
+    said |= {"consent": False} if terms.get("consent") is False else {}
     return {**said, "read_from": _WORDS.validate_python(said.get("read_from") or [])}
 
 
+def _terms(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What columns of anybody's rows say of their licence and of the people in them."""
+    said = {name: row[column] for column, name in _TERMS.items() if row.get(column) not in (None, "")}
+    if not isinstance(said.get("consent", False), bool):
+        raise Unusable(f"`consent` is {said['consent']!r:.40}: true or false is due")
+    if not isinstance(said.get("licence", ""), str):
+        raise Unusable(f"its licence is {said['licence']!r:.40}: a text is due")
+    return said
+
+
 def _check_columns(row: Mapping[str, Any], notes: Notes) -> None:
-    known = _LAYOUT | (_ABOUT if "task_id" in row else frozenset())
+    known = _LAYOUT | _TERMS.keys() | (_ABOUT if "task_id" in row else frozenset())
     for name in row.keys() - known:
         if row[name] is not None:
             notes.add(f"the column `{name[:60]}` is not kept")
@@ -168,7 +191,10 @@ def _pair(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Record]:
     if row.get("prompt") is None:
         shared = len(_shared(chosen, rejected))
         if not shared:
-            raise Unusable("there is no `prompt`, and `chosen` and `rejected` begin with nothing in common")
+            raise Unusable(
+                "there is no `prompt`, and `chosen` and `rejected` begin with nothing in common: put what both answer"
+                " there"
+            )
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
     else:
         prompt, _ = read_messages(row["prompt"], "prompt", notes, about.said["read_from"], as_text="user")
@@ -189,9 +215,9 @@ def _openai_pair(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Re
     asked = row["input"]
     if isinstance(asked, str):
         try:
-            asked = json.loads(asked)
-        except ValueError:
-            raise Unusable("`input` is no JSON") from None
+            asked = strict_json(asked)
+        except ValueError as error:
+            raise Unusable(f"`input` is a text that is no JSON: {error}") from None
     if not isinstance(asked, dict):
         raise Unusable("`input` is no object with `messages`")
     prompt, _ = read_messages(asked.get("messages"), "input.messages", notes)
@@ -244,7 +270,10 @@ def _one_answer(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Rec
 
 
 def _unknown(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Record]:
-    has = ", ".join(f"`{name[:40]}`" for name in list(row)[:8]) or "nothing"
+    there = [name for name in row if row[name] is not None]
+    if chats := next((words for keys, words in _CHATS if keys <= set(there)), None):
+        raise Unusable(f"{chats}, not rows of a trainer: name the file in a mix (`kt dataset build --files`)")
+    has = ", ".join(f"`{name[:40]}`" for name in there[:8]) or "nothing"
     raise Unusable(
         f"no layout kt knows: it has {has}; give `messages`, `prompt` and `completion`, or `prompt`, `chosen` and"
         " `rejected`"

@@ -1,4 +1,4 @@
-"""What a single training row must satisfy: who speaks when, what is said, which calls are made, what must not be in it.
+"""What a single training row must satisfy: its terms, who speaks when, which calls are made, what must not be in it.
 
 Each rule looks at one row and yields faults; what rows are to one another is in `dataset_checks`.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from kt_lib.calls.protocol import read_agent
 from kt_lib.datafiles.lengths import TrainingRow
+from kt_lib.permissions import permitted
 from kt_lib.records import ChatMessage, Completion, PreferencePair, SftRow, ToolCall, ToolSpec, UnpairedRow
 from kt_lib.secret_patterns import find_secrets
 
@@ -36,6 +37,7 @@ class Fault(NamedTuple):
 def faults_of(row: TrainingRow, seen: dict[str, tuple[str, ...]]) -> Iterator[Fault]:
     """Everything wrong with one row. `seen` holds what secrets were found in which text, for rows share prompts."""
     messages = row.messages if isinstance(row, SftRow) else row.prompt
+    yield from _terms_faults(row)
     yield from _tool_faults(row.tools)
     yield from _order_faults(messages)
     yield from _end_faults(row)
@@ -49,6 +51,21 @@ def learned_texts(row: TrainingRow) -> list[str]:
     if isinstance(row, PreferencePair):
         return [row.chosen, row.rejected]
     return [row.completion] if isinstance(row, UnpairedRow) else []
+
+
+# --- whether it may be used -----------------------------------------------------------------------------------------
+
+
+def _terms_faults(row: TrainingRow) -> Iterator[Fault]:
+    """What the people in it and its licence say: an error where it may not be learned."""
+    # It looks at source, licence and consent, which an unpaired row has too.
+    judged = cast("SftRow | PreferencePair", row)
+    if why := permitted(judged, "train"):
+        remedy = "take the row out: `kt dataset convert` writes a file without such rows"
+        yield Fault("may not be learned", "error", why, remedy)
+    elif row.licence is not None and (why := permitted(judged, "share", people=())):
+        remedy = "make sure that you may train on it; `kt dataset convert --for share` leaves such rows out"
+        yield Fault("licence", "warning", why, remedy)
 
 
 # --- who speaks when -------------------------------------------------------------------------------------------------

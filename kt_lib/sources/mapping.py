@@ -109,7 +109,7 @@ def named_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise SourceError(f"{path} is no file: write what it gives to a file first")
-    suffixes = {".json", ".jsonl", ".ndjson", ".raw", ".csv", ".db", ".sqlite", ".sqlite3"}
+    suffixes = {".json", ".jsonl", ".ndjson", ".raw", ".csv", ".parquet", ".db", ".sqlite", ".sqlite3"}
     files = [
         one
         for one in sorted(path.rglob("*"))

@@ -10,16 +10,16 @@ from typing import Any, BinaryIO
 
 from kt_lib.errors import SourceError
 from kt_lib.sources.fields import clean
-from kt_lib.sources.tables import rows_in
+from kt_lib.sources.tables import rows_in, rows_in_parquet
 from kt_lib.sources.window import EXCERPT, LONGEST, Raw, Window
 
 SQLITE = b"SQLite format 3\x00"
+PARQUET = b"PAR1"
 _BOM = b"\xef\xbb\xbf"
 _OTHER = (
     (b"\x1f\x8b", "a gzip file: unpack it first"),
     (b"PK\x03\x04", "a ZIP file: unpack it first"),
     (b"%PDF", "a PDF file"),
-    (b"PAR1", "a Parquet file"),
     (b"\xff\xfe", "UTF-16 text: save it as UTF-8"),
     (b"\xfe\xff", "UTF-16 text: save it as UTF-8"),
     (b"<", "HTML or XML"),
@@ -38,12 +38,14 @@ def digest_of(path: Path) -> str:
 
 
 def holder_of(path: Path) -> str:
-    """What holds the records of a file: `sqlite`, `csv`, `list`, `lines` or `object`; else `SourceError`."""
+    """What holds the records of a file: `sqlite`, `parquet`, `csv`, `list`, `lines`, `object`; else `SourceError`."""
     try:
         with path.open("rb") as stream:
             head = stream.read(64)
             if head.startswith(SQLITE):
                 return "sqlite"
+            if head.startswith(PARQUET):
+                return "parquet"
             _past_bom(stream)
             first = _first_byte(stream)
             if first and path.suffix.lower() == ".csv":
@@ -94,9 +96,9 @@ def _is_lines(stream: BinaryIO) -> bool:
 
 
 def records_in(path: Path, holder: str) -> Iterator[Raw]:
-    """Every record of a file held as `csv`, `list`, `lines` or `object`, in order, in the memory of one record."""
-    if holder == "csv":
-        yield from rows_in(path)
+    """Every record of a file that is no database, in order, in the memory of one (of Parquet: a batch) at a time."""
+    if holder in ("csv", "parquet"):
+        yield from rows_in(path) if holder == "csv" else rows_in_parquet(path)
         return
     with path.open("rb") as stream:
         skip = _past_bom(stream)

@@ -34,6 +34,7 @@ _ROWS: dict[Kind, set[str]] = {
     "alpaca.row": {"instruction", "output"},
 }
 """The keys that tell a row's kind."""
+_ALPACA_PAIR = {"instruction", "chosen", "rejected"}
 
 
 def kind_of(value: Any) -> Kind:
@@ -67,13 +68,20 @@ def kind_of(value: Any) -> Kind:
 def _training_row(value: dict[str, Any]) -> Kind | None:
     """The kind of a row of a training set; None for none that is read here."""
     conversations = list_of(value.get("conversations"))
-    if conversations and isinstance(conversations[0], dict) and {"from", "value"} <= conversations[0].keys():
+    if conversations and isinstance(conversations[0], dict) and _is_spoken(conversations[0]):
         return "sharegpt.row"
     for kind, keys in _ROWS.items():
         if keys <= value.keys():
             return kind
+    if value.keys() >= _ALPACA_PAIR:
+        return "alpaca.row"
     spoken = value.get("messages") or value.get("conversation")
     return "openai.row" if messages_in(value) or isinstance(spoken, str) else None
+
+
+def _is_spoken(one: dict[str, Any]) -> bool:
+    """Whether an object is one turn of a ShareGPT conversation."""
+    return {"from", "value"} <= one.keys() or {"role", "content"} <= one.keys()
 
 
 def _bfcl(value: dict[str, Any]) -> Kind:

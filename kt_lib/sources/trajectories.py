@@ -21,6 +21,7 @@ from kt_lib.records import (
     ToolSpec,
     content_id,
 )
+from kt_lib.sources.calls_written import call_parts, joined
 from kt_lib.sources.chains import Turn, chain
 from kt_lib.sources.fields import dict_of, json_value, list_of, number_of, seconds_of, shown, text_of, text_or_none
 from kt_lib.sources.found import Found, Unusable
@@ -29,7 +30,7 @@ from kt_lib.sources.openwebui_details import openai_call_part, result_part
 REWARDS = ("reward", "rewards", "final_reward", "score", "success", "resolved", "is_correct")
 _ROLES: dict[str, Role] = {
     "user": "user", "human": "user", "assistant": "assistant", "system": "system", "developer": "system",
-    "tool": "tool", "function": "tool",
+    "tool": "tool", "function": "tool", "tool_call": "assistant", "tool_response": "tool",
 }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def _reward(record: dict[str, Any]) -> float:
 
 
 def turns_of(raw: list[Any]) -> list[Turn]:
-    """OpenAI's messages as turns; `Unusable` names the first that is none."""
+    """OpenAI's messages as turns, calls made at once in one; `Unusable` names the first that is none."""
     turns: list[Turn] = []
     for number, one in enumerate(raw, 1):
         if not isinstance(one, dict):
@@ -103,11 +104,13 @@ def turns_of(raw: list[Any]) -> list[Turn]:
         if role is None:
             raise Unusable(f"message {number} has role {shown(one.get('role'))[:40]!r}")
         turns.append((role, _parts(one, role)))
-    return turns
+    return joined(turns)
 
 
 def _parts(message: dict[str, Any], role: Role) -> tuple[MessagePart, ...]:
     text = _text(message.get("content"))
+    if text_of(message["role"]).lower() == "tool_call":
+        return tuple(call_parts(text))
     if role == "tool":
         return (result_part(text, text_or_none(message.get("tool_call_id"))),)
     parts = [MessagePart(kind="text", text=text)] if text else []

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kt_lib.assistant import SUITE, Comparison, assistant_scores, compared
+from kt_lib.assistant import SUITE, VOICE, Comparison, assistant_scores, compared
 from kt_lib.attempts import as_agent, in_chat
 from kt_lib.errors import ArtifactError
 from kt_lib.gate import Draw, guard, paired_table, score, target
 from kt_lib.models.embedded import EmbeddedModel
 from kt_lib.models.interface import Model
 from kt_lib.prompt_formats import format_of, in_other_formats
-from kt_lib.records import Attempt, ModelVersion, PairedTable, Protocol, Score, Task, Verdict
+from kt_lib.records import Attempt, Mode, ModelVersion, PairedTable, Protocol, Score, Task, Verdict
 from kt_lib.release import folder_of
+from kt_lib.versions import AgainstChampion
 from kt_lib.world.suite import Kind, make_tasks
 
 log = logging.getLogger(__name__)
 
 CHAT = "plain_chat"
 """The guard of chat itself."""
-FORMATS = "prompt_formats"
+PROMPT_FORMATS = "prompt_formats"
 """The guard of tasks put in another form of prompt (`prompt_formats`)."""
 SAME_SCORE = 0.03
 """How far the rate of merged weights may lie from that of their adapter, in 0..1."""
@@ -98,7 +99,7 @@ def guard_suites(
     main = [task for task in tasks if task.part == "test" and task.kind == "main"]
     more = drawer(main, "main", seed, bound if world else len(main))
     start = min(FORMAT_TASKS, len(main))
-    suites[FORMATS] = Suite(FORMATS, agent, lambda count: in_other_formats(more(count)), base, (), start)
+    suites[PROMPT_FORMATS] = Suite(PROMPT_FORMATS, agent, lambda count: in_other_formats(more(count)), base, (), start)
     return suites
 
 
@@ -151,22 +152,42 @@ def guard_attempts(suites: Mapping[str, Suite], trained: Iterable[str]) -> list[
 
 def against_champion(
     champion: ModelVersion | None, digest: str, candidate: Sequence[Attempt], tasks: Sequence[Task], state: Path
-) -> PairedTable | None:
-    """What people get (first) and the candidate (second) as agents on the tasks of the candidate's attempts.
+) -> AgainstChampion | None:
+    """What people get beside the candidate, on the target and on every guard whose tasks are among `tasks`.
 
-    A version that the gate stopped is no measure for a new one. `digest` is the candidate's merged weights. None where
-    people get the base, where it is the candidate itself, and, with a warning, where its weights are gone.
+    A version that the gate stopped is no measure for a new one. `digest` is the candidate's merged weights, and
+    `candidate` its attempts. None where people get the base; where the version's weights are gone the result says so.
     """
-    if champion is None or champion.digest == digest or not candidate:
+    if champion is None:
         return None
+    if champion.digest == digest:
+        return AgainstChampion(version=champion.version, same=True)
     try:
         model = EmbeddedModel(folder_of(champion, state), name=f"embedded@{champion.version}")
     except ArtifactError as error:
         log.warning("not compared with %s: %s", champion.version, error)
-        return None
-    asked = {row.task_id for row in candidate}
-    protocol = candidate[0].protocol or "json"
-    return paired_table(as_agent(model, [task for task in tasks if task.id in asked], protocol), candidate)
+        return AgainstChampion(version=champion.version, missing=str(error))
+    protocol: Protocol = next((row.protocol for row in candidate if row.protocol), "json")
+    tables = {}
+    for name, mode, chosen in _measured(candidate, tasks):
+        own = [row for row in candidate if row.mode == mode]
+        theirs = in_chat(model, chosen) if mode == "chat" else as_agent(model, chosen, protocol)
+        tables[name] = paired_table(theirs, own)
+    return AgainstChampion(version=champion.version, tables={name: one for name, one in tables.items() if one.n})
+
+
+def _measured(candidate: Sequence[Attempt], tasks: Sequence[Task]) -> Iterator[tuple[str, Mode, list[Task]]]:
+    """Target and guards with the test tasks that the candidate was put to: (suite, mode, tasks)."""
+    asked = {(row.mode, row.task_id) for row in candidate}
+    test = [task for task in tasks if task.part == "test"]
+    main = [task for task in test if task.kind == "main"]
+    suites: dict[str, tuple[Mode, list[Task]]] = {"target": ("agent", main), CHAT: ("chat", main)}
+    for kind in ("not_calling", "multi_turn"):
+        suites[kind] = ("agent", [task for task in test if task.kind == kind])
+    suites[PROMPT_FORMATS] = ("agent", in_other_formats(main))
+    for name, (mode, of) in suites.items():
+        if chosen := [task for task in of if (mode, task.id) in asked]:
+            yield name, mode, chosen
 
 
 def scored_again(merged: Path, attempts: Sequence[Attempt], tasks: Iterable[Task]) -> PairedTable:
@@ -214,34 +235,34 @@ class Tried:
         return [row for row in self.after if row.lever == variant]
 
     def scores(self) -> list[Score]:
-        """The scores of the base and of every variant: by suite, and the figures of an assistant over all tasks."""
+        """The scores of the base and of every variant: by suite, and the figures of an assistant over all tasks.
+
+        The voice also stands by category: a persona each, for the conversations that were made up to hear it.
+        """
         of = {"base": self.base} | {name: self.of(name) for name in dict.fromkeys(row.lever for row in self.after)}
         found = [score for name, rows in of.items() for score in scores_of(name, rows, self.tasks)]
         figures = (score for name, rows in of.items() for score in assistant_scores(name, rows, self.tasks))
-        return [*found, *(score for score in figures if score.suite == SUITE)]
+        return [*found, *(score for score in figures if score.suite == SUITE or score.metric == VOICE)]
 
-    def as_assistant(
-        self, variant: str, margin: float, more: Sequence[Task] = (), tried: Mapping[str, Sequence[Attempt]] = {}
-    ) -> list[Comparison]:
-        """A variant (new) against the base (current) by the four figures of an assistant, on the same tasks.
-
-        `more` are tasks beyond those of the verdict, and `tried` what `base` and the variant made of them.
-        """
-        current, new = [*self.base, *tried.get("base", ())], [*self.of(variant), *tried.get(variant, ())]
-        return compared(current, new, [*self.tasks, *more], margin)
+    def as_assistant(self, variant: str, margin: float) -> list[Comparison]:
+        """A variant (new) against the base (current) by the four figures of an assistant, on the same tasks."""
+        return compared(self.base, self.of(variant), self.tasks, margin)
 
 
 def suites_of(task: Task) -> list[str]:
     """The suites whose rates a task counts in: its kind or form of prompt, and what is new in it."""
     form = format_of(task)
     if form:
-        return [FORMATS, f"{FORMATS}/{form}"]
+        return [PROMPT_FORMATS, f"{PROMPT_FORMATS}/{form}"]
     return [task.kind, f"main/{task.novelty}"] if task.kind == "main" and task.novelty else [task.kind]
 
 
 def scores_of(variant: str, attempts: Sequence[Attempt], tasks: Sequence[Task]) -> list[Score]:
-    """Success and malformed rates of one variant: over the main tasks, by novelty, and for each guard and form."""
-    kinds = {task.id: task for task in tasks}
+    """Success and malformed rates of one variant: over the main tasks, by novelty, and for each guard and form.
+
+    Tasks without evidence of what is right have no such rate.
+    """
+    kinds = {task.id: task for task in tasks if task.check.evidence != "none"}
     found = []
     for mode in ("chat", "agent"):
         rows = [row for row in attempts if row.mode == mode and row.task_id in kinds]

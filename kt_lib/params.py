@@ -196,6 +196,12 @@ class EvaluateParams(NotebookParams):
     """Most tasks a guard may draw to reach 80% power."""
     persona_tasks: TaskCount
     """Made-up conversations that measure the voice."""
+    judge: Annotated[str, Field(max_length=200)]
+    """Model that judges the voice too, by name as `kt label judge --model`; empty means none."""
+    judge_calls: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Most requests to the judge; what is beyond them counts as an error, and is asked when the step runs again."""
+    allow_remote: AllowRemote
+    """Consent to send requests to a host that is not this machine."""
     seed: Seed
     """Seed of the tasks a guard draws."""
 

@@ -8,11 +8,25 @@ from typing import Any
 
 from kt_lib.errors import GateRefused
 from kt_lib.records import ModelVersion, PairedTable, Protocol, Record, Score, Verdict
+from kt_lib.statistics import judge, not_worse
 
 FIRST = "1.0.0"
 DAY = 24 * 3600
 STALE_DAYS = 30
 ALPHA = 0.05
+
+
+class AgainstChampion(Record):
+    """A candidate beside the version that people get, on the same tasks."""
+
+    version: str
+    """What people get."""
+    tables: dict[str, PairedTable] = {}
+    """By suite, `target` and guards: what people get first, the candidate second; empty where they are not compared."""
+    same: bool = False
+    """Whether the candidate is that very version."""
+    missing: str = ""
+    """Why they could not be compared, in words."""
 
 
 class Number(Record):
@@ -124,22 +138,25 @@ def new_version(
     verdicts: Sequence[Verdict],
     passed: bool,
     protocol: Protocol = "json",
-    against_champion: PairedTable | None = None,
+    against_champion: AgainstChampion | None = None,
     now: float | None = None,
 ) -> ModelVersion:
     """The record of a model with its number, evidence and lineage; `number_for` says how it is numbered.
 
     `base`, `adapter`, `digest` (merged model) and `data` (training rows and pairs) are digests. `passed` is the gate's
-    word; verdicts that do not bear it out are not let through, and neither is what `against_champion` proves worse than
-    the version before. The same weights again keep number, run and time, and carry the new evidence.
+    word; verdicts that do not bear it out are not let through, and neither is what loses something of what people get
+    now. The reason says all of it. The same weights again keep number, run and time, and carry the new evidence.
     """
-    ground = f"{base}, {protocol} calls"
-    number = number_for(history, base=ground, data=data, digest=digest, against_champion=against_champion, now=now)
-    worse = against_champion and _worse(against_champion)
+    ground, margin = f"{base}, {protocol} calls", verdicts[0].margin if verdicts else 0.0
+    now_theirs = against_champion.tables.get("target") if against_champion else None
+    number = number_for(history, base=ground, data=data, digest=digest, against_champion=now_theirs, now=now)
+    worse = _lost(against_champion, margin) if against_champion else None
     why = refusal(verdicts) or worse or (None if passed else "the gate did not pass it")
     gate = f"not let through: {why}" if why else "let through: better on the target, no guard lost"
+    told = why is not None and why == worse
+    beside = _beside(against_champion, margin, why is None) if against_champion and not told else ""
     evidence: dict[str, Any] = {"scores": tuple(scores), "verdicts": tuple(verdicts), "promoted": why is None}
-    evidence["reason"] = f"{number.reason}; {gate}"
+    evidence["reason"] = "; ".join(part for part in (number.reason, gate, beside) if part)
     if not number.new:
         return next(one for one in history if one.version == number.version).model_copy(update=evidence)
     made = {"base": ground, "adapter": adapter, "digest": digest, "run": run, "data": data}
@@ -147,9 +164,36 @@ def new_version(
     return ModelVersion(version=number.version, folder=f"models/{number.version}", created=when, **made, **evidence)
 
 
-def _worse(table: PairedTable) -> str | None:
+def _lost(against: AgainstChampion, margin: float) -> str | None:
+    """What of that which people get now a candidate loses, in words: the target proven worse, or a guard proven worse
+    and not surely within `margin` (0..1). None where nothing is.
+    """
+    found = [
+        _compared(suite, table, margin) for suite, table in against.tables.items() if _is_lost(suite, table, margin)
+    ]
+    return f"proven worse than {against.version}, which people get: {', '.join(found)}" if found else None
+
+
+def _beside(against: AgainstChampion, margin: float, passes: bool) -> str:
+    """How a candidate stands beside what people get, in words; "" where they are one and there is nothing to tell."""
+    if against.missing:
+        return f"not compared with {against.version}, which people get: {against.missing}"
+    if against.same:
+        return "" if passes else "people get it all the same: `kt rollback` gives them the version before"
+    told = ", ".join(_compared(suite, table, margin) for suite, table in against.tables.items())
+    return f"beside {against.version}, which people get: {told}" if told else ""
+
+
+def _is_lost(suite: str, table: PairedTable, margin: float) -> bool:
     proven = table.p_value < ALPHA and table.high < 0
-    return f"proven worse than what people get: {table.in_points} on {table.n} tasks" if proven else None
+    return proven and (suite == "target" or not not_worse(table, margin))
+
+
+def _compared(suite: str, table: PairedTable, margin: float) -> str:
+    word: str = judge(table, margin)
+    if word == "worse" and suite != "target" and not_worse(table, margin):
+        word = "worse, surely within the margin"
+    return f"{suite} {word} ({table.in_points} on {table.n} tasks)"
 
 
 # --- in words and numbers --------------------------------------------------------------------------------------------

@@ -211,7 +211,8 @@ def ask_consent(steps: Sequence[PreparedStep]) -> None:
 
     for step in steps:
         said = step.params.model_dump()
-        host = None if said.get("allow_remote", True) else remote_host(str(said.get("model", "")))
+        asked = () if said.get("allow_remote", True) else (said.get("model"), said.get("judge"))
+        host = next((found for name in asked if name and (found := remote_host(str(name)))), None)
         if host:
             raise ConsentRequired(
                 f"{step.name} would send requests to {host}, which is not this machine: give consent for this run with"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kt_lib.assistant import METRICS, Comparison, assistant_scores, compared, needs_context, persona_of
+from kt_lib.assistant import METRICS, Comparison, assistant_scores, compared, how_answered, needs_context, persona_of
 from kt_lib.personas import PERSONAS
 from kt_lib.records import AcceptedCall, Attempt, ChatMessage, Check, Score, Task, ToolCall, ToolSpec
 from kt_lib.statistics import newcombe_paired, wilson
@@ -84,6 +84,44 @@ def test_persona_adaptation_counts_plain_answers_to_a_named_persona_and_no_calls
     tasks = [task(number, told) for number in (1, 2, 3, 4, 5, 7, 8, 9)] + [task(6)]
     assert [persona_of(one) for one in tasks] == ["executive brief"] * 8 + [None]
     assert figure(assistant_scores("base", attempts, tasks), "persona_adaptation").rate == wilson(1, 2)
+
+
+def test_where_words_are_due_an_answer_without_any_is_counted_as_not_right() -> None:
+    told = f"You are an agent.\n{EXECUTIVE.words}"
+    attempts = [
+        attempt(1, output="TL;DR: forty lines."),
+        attempt(2, **calls(path="a")),
+        attempt(3, "malformed", output='{"action": "files.read"}'),
+        attempt(4, "unverified", output='{", "tool.'),
+        attempt(5, "error"),
+    ]
+    tasks = [task(number, told, check=NEVER) for number in range(1, 6)]
+    rate = figure(assistant_scores("base", attempts, tasks), "persona_adaptation").rate
+    assert rate == wilson(1, 4, errors=1)
+    assert how_answered(attempts) == {
+        "in words": 1,
+        "a call": 1,
+        "a malformed call": 1,
+        "no words": 1,
+        "failed to run": 1,
+    }
+
+
+def test_new_against_current_in_the_voice_says_how_many_answered_in_words_at_all() -> None:
+    tasks = [task(number, EXECUTIVE.words, check=NEVER) for number in range(1, 4)]
+    current = [attempt(number, output="TL;DR: forty lines.") for number in range(1, 4)]
+    new = [current[0], attempt(2, **calls(path="a")), attempt(3, "malformed")]
+    found = next(one for one in compared(current, new, tasks, margin=0.05) if one.metric == "persona_adaptation")
+    assert (found.table.n, found.table.first_only) == (3, 2)
+    assert "current: 3 in words; new: 1 in words, 1 a call, 1 a malformed call" in found.reason
+
+
+def test_a_comparison_says_how_many_tasks_it_leaves_out() -> None:
+    current, new, tasks = sides(4, 0, 0, 0)
+    broken = [new[0].model_copy(update={"outcome": "error"}), *new[1:]]
+    found = success(compared(current, broken, tasks, margin=0.05))
+    assert "on 3 tasks" in found.reason
+    assert found.reason.endswith("; not counted on both sides: 1")
 
 
 def test_in_chat_prose_with_a_call_in_it_is_still_an_answer() -> None:

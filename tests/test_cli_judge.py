@@ -69,7 +69,7 @@ def test_a_judge_that_says_what_people_say_may_be_relied_on(workspace: Path, mon
     told = ask(Judge(people_say(questions, wrong=2)), monkeypatch)
     assert told.exit_code == 0, told.output
     assert f"openai:judge on {len(questions)} questions that people answered" in told.output
-    assert f"the same as people: {1 - 2 / len(questions):.1%}" in told.output
+    assert f"turn: the same as people: {1 - 2 / len(questions):.1%}" in told.output
     assert "Its verdicts may stand beside people's." in told.output
 
 
@@ -82,8 +82,8 @@ def test_a_judge_that_errs_is_told_with_its_kappa_and_exit_code_one(
     assert told.exit_code == 1
     found = json.loads(told.stdout)
     # 10 of 40 otherwise, as many each way: po = .75, pe = .5
-    assert found["agreement"]["kappa"]["value"] == pytest.approx(0.5)
-    assert "do not rely on this judge" in found["warning"]
+    assert found["agreement"]["turn"]["kappa"]["value"] == pytest.approx(0.5)
+    assert "do not rely on this judge" in found["agreement"]["turn"]["warning"]
     assert (found["questions"], found["spent"]["asked"]) == (COUNT, COUNT)
 
 

@@ -150,22 +150,30 @@ def released(state: Path, version: str) -> ModelVersion:
     )
 
 
-def test_a_candidate_is_put_beside_the_last_version_on_the_candidates_own_tasks(tmp_path: Path) -> None:
+def test_a_candidate_is_put_beside_what_people_get_on_the_target_and_on_every_guard(tmp_path: Path) -> None:
     last = released(tmp_path, "1.0.0")
-    tasks = make_tasks(1, "test", "main", 12)
-    candidate = [tried(one, "correct").model_copy(update={"protocol": "json"}) for one in tasks[:8]]
-    table = against_champion(last, "sha256:other", candidate, tasks, tmp_path)
-    assert table
-    assert (table.n, table.second.value) == (8, 1.0)
-    assert table.first.value
-    assert 0 < table.first.value < 1, "the base does some of the tasks, and not all"
+    tasks = [*make_tasks(1, "test", "main", 12), *make_tasks(1, "test", "multi_turn", 4)]
+    asked = [*tasks[:8], *tasks[12:], *in_other_formats(tasks[:4])]
+    candidate = [tried(one, "correct").model_copy(update={"protocol": "json"}) for one in asked]
+    candidate += [tried(one, "correct", "chat") for one in tasks[:6]]
+    found = against_champion(last, "sha256:other", candidate, tasks, tmp_path)
+    assert found
+    assert found.version == "1.0.0"
+    assert {name: (one.n, one.second.value) for name, one in found.tables.items()} == {
+        "target": (8, 1.0), "plain_chat": (6, 1.0), "multi_turn": (4, 1.0), "prompt_formats": (4, 1.0),
+    }  # fmt: skip
+    assert 0 < (found.tables["target"].first.value or 0) < 1, "the base does some of the tasks, and not all"
 
 
-def test_there_is_nothing_to_compare_with_before_the_first_version_or_with_the_same_weights(tmp_path: Path) -> None:
+def test_there_is_nothing_to_compare_with_before_the_first_version_and_with_the_same_weights(tmp_path: Path) -> None:
     last = released(tmp_path, "1.0.0")
     tasks = make_tasks(1, "test", "main", 2)
     candidate = [tried(one, "correct") for one in tasks]
     assert against_champion(None, "sha256:other", candidate, tasks, tmp_path) is None
-    assert against_champion(last, last.digest, candidate, tasks, tmp_path) is None
+    same = against_champion(last, last.digest, candidate, tasks, tmp_path)
+    assert same
+    assert (same.same, same.tables) == (True, {})
     shutil.rmtree(tmp_path / "models")
-    assert against_champion(last, "sha256:other", candidate, tasks, tmp_path) is None
+    gone = against_champion(last, "sha256:other", candidate, tasks, tmp_path)
+    assert gone
+    assert "the weights of 1.0.0 are not in" in gone.missing

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from kt_lib.agreement import cohen_kappa
 from kt_lib.cached_asking import Budget
 from kt_lib.errors import SetupError
-from kt_lib.judges.agreement import agreement_with_people, in_words
+from kt_lib.judges.agreement import agreement_by_kind, agreement_with_people
 from kt_lib.judges.judge import (
     JudgeQuestion,
     Judging,
@@ -69,7 +69,7 @@ def test_a_yes_and_a_no_are_read_with_their_reasons(tmp_path: Path) -> None:
         lambda text: says("yes" if "1" in text else "no", f"it is {text}"), [question(1), question(2)], tmp_path
     )
     assert [(one.verdict, one.why) for one in found.rulings] == [("yes", "it is answer 1"), ("no", "it is answer 2")]
-    assert judged_score("sft", "agent", "persona_judged", found).rate == wilson(1, 2)
+    assert judged_score("sft", "agent", "persona_judged", found.rulings).rate == wilson(1, 2)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_yes_and_a_no_are_read_with_their_reasons(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_never_a_no(text: str, tmp_path: Path) -> None:
     found = put(lambda _: text, [question(1)], tmp_path)
     assert found.rulings[0].verdict == "unreadable"
-    assert judged_score("sft", "agent", "persona_judged", found).rate == wilson(0, 0, errors=1)
+    assert judged_score("sft", "agent", "persona_judged", found.rulings).rate == wilson(0, 0, errors=1)
 
 
 def test_a_server_that_can_is_asked_to_keep_inside_the_form(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_the_budget_ends_it_and_the_second_run_goes_on(tmp_path: Path) -> None:
     questions = [question(number) for number in range(12)]
     first = put(lambda _: says("yes"), questions, tmp_path, Budget(max_calls=5, max_tokens=10_000_000))
     assert [one.verdict for one in first.rulings] == ["yes"] * 5 + ["unanswered"] * 7
-    assert judged_score("a", "agent", "m", first).rate == wilson(5, 5, errors=7)
+    assert judged_score("a", "agent", "m", first.rulings).rate == wilson(5, 5, errors=7)
     second = put(lambda _: says("yes"), questions, tmp_path)
     assert (second.spent.asked, second.spent.cached) == (7, 5)
 
@@ -202,10 +202,8 @@ def test_agreement_with_people_is_cohens_kappa_of_a_judge_that_errs_in_a_known_w
     assert agreement.kappa.low is not None
     assert agreement.kappa.low < 0.7 < (agreement.kappa.high or 0)
     assert "it may be below 0.667, label more" in agreement.warning
-    score = judged_score("sft", "agent", "persona_judged", found)
-    assert in_words(score, found, agreement).startswith(
-        "persona_judged 45.0% (35.6% to 54.8%), n 100, judged by openai:judge; the same as people on 85.0% of 100."
-        " Warning: kappa with people 0.70 ("
+    assert agreement.in_words.startswith(
+        "the same as people on 85.0% (76.7% to 90.7%) of 100; kappa with people 0.70 ("
     )
 
 
@@ -240,6 +238,18 @@ def test_labels_taken_over_from_a_suggestion_say_nothing_of_the_judge_who_may_ha
     rulings, _ = rulings_that_err(2, 0, 2, 0)
     labels = [label(0, "yes"), label(1, "yes", "accepted"), label(2, "no", "bulk"), label(3, "no", "settled")]
     assert agreement_with_people(rulings, labels).kappa.n == 2
+
+
+def test_a_judge_that_always_says_the_same_of_each_kind_does_not_agree_beyond_chance() -> None:
+    rulings, labels = rulings_that_err(50, 0, 50, 50)  # yes, whatever people say
+    better: list[Verdict] = ["first", "second"] * 50
+    labels += [label(at, one).model_copy(update={"kind": "preference"}) for at, one in enumerate(better, 100)]
+    rulings += [Ruling(question=f"q{at}", verdict="first") for at in range(100, 200)]
+    found = agreement_by_kind(rulings, labels)
+    assert {kind: (one.same, one.kappa.value) for kind, one in found.items()} == {
+        "preference": (wilson(50, 100), 0.0), "turn": (wilson(50, 100), 0.0),
+    }  # fmt: skip
+    assert (agreement_with_people(rulings, labels).kappa.value or 0) > 0.3, "which is what putting them together said"
 
 
 def test_where_people_contradict_each_other_evenly_there_is_nothing_to_agree_with() -> None:
@@ -279,16 +289,19 @@ def test_persona_questions_are_asked_of_the_answers_that_the_rules_count() -> No
     user = PERSONAS[0]
     system = ChatMessage(role="system", content=f"You are an agent.\n{user.words}")
     check = Check(rule="never", evidence="answer_key")
-    tasks = [Task(id="named", messages=(system, *ASKED), check=check), Task(id="unnamed", messages=ASKED, check=check)]
+    tasks = [Task(id=one, messages=(system, *ASKED), check=check) for one in ("named", "called")]
+    tasks.append(Task(id="unnamed", messages=ASKED, check=check))
 
     def attempt(task: str, output: str, *calls: ToolCall) -> Attempt:
         return Attempt(task_id=task, mode="agent", model="m", output=output, calls=calls, outcome="correct")
 
-    attempts = [attempt("named", "On it!"), attempt("unnamed", "On it!"), attempt("named", "{}", ToolCall(name="x"))]
+    attempts = [attempt("named", "On it!"), attempt("unnamed", "On it!"), attempt("called", "{}", ToolCall(name="x"))]
     found = persona_questions(attempts, tasks)
-    assert found == [persona_question(tasks[0].messages, "On it!", user.name)]
-    assert user.words in found[0].asks
-    assert found[0].context == ASKED, "the system prompt is not shown: it would tell the judge what was wanted twice"
+    assert found == {"named": persona_question(tasks[0].messages, "On it!", user.name)}
+    assert user.words in found["named"].asks
+    assert found["named"].context == ASKED, (
+        "the system prompt is not shown: it would tell the judge what was wanted twice"
+    )
 
 
 def test_what_cannot_be_asked_is_refused(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_they_measure_the_voice_alone() -> None:
     robotic = "I will now execute the following command."
     scores = assistant_scores("base", [said(task, robotic) for task in TASKS], TASKS)
     rates = {score.metric: score.rate for score in scores if score.suite == "assistant"}
-    assert rates == {"persona_adaptation": wilson(0, 60), "task_success": wilson(0, 0)}
+    assert rates == {"persona_adaptation": wilson(0, 60)}
     by_persona = [score.rate.n for score in scores if score.metric == "persona_adaptation" and "/" in score.suite]
     assert (len(by_persona), sum(by_persona)) == (5, 60)
 

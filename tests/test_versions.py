@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kt_lib.errors import GateRefused
-from kt_lib.records import ModelVersion, Score, Verdict
+from kt_lib.records import ModelVersion, PairedTable, Score, Verdict
 from kt_lib.statistics import paired_counts, wilson
-from kt_lib.versions import DAY, changes, due, let_through, lineage, new_version, number_for, refusal
+from kt_lib.versions import DAY, AgainstChampion, changes, due, let_through, lineage, new_version, number_for, refusal
 
 BETTER = paired_counts(50, 2, 40, 8)
 EVEN = paired_counts(80, 5, 5, 10)
@@ -48,6 +48,10 @@ def made(history: list[ModelVersion], digest: str, **changed: Any) -> ModelVersi
     return new_version(history, digest=digest, **(known | changed))
 
 
+def beside(**tables: PairedTable) -> AgainstChampion:
+    return AgainstChampion(version="1.0.0", tables=tables)
+
+
 FIRST = made([], "a")
 
 
@@ -61,13 +65,13 @@ def test_changed_data_is_a_patch() -> None:
 
 
 def test_a_proven_gain_over_the_last_version_is_minor_and_an_unproven_one_is_not() -> None:
-    assert made([FIRST], "b", data="data 2", against_champion=BETTER).version == "1.1.0"
-    assert made([FIRST], "b", data="data 2", against_champion=EVEN).version == "1.0.1"
+    assert made([FIRST], "b", data="data 2", against_champion=beside(target=BETTER)).version == "1.1.0"
+    assert made([FIRST], "b", data="data 2", against_champion=beside(target=EVEN)).version == "1.0.1"
 
 
 @pytest.mark.parametrize("changed", [{"base": "sha256:other"}, {"protocol": "native"}])
 def test_another_base_or_form_of_calls_is_major(changed: dict[str, Any]) -> None:
-    version = made([FIRST], "b", **changed, against_champion=BETTER)
+    version = made([FIRST], "b", **changed, against_champion=beside(target=BETTER))
     assert version.version == "2.0.0"
     assert "another base or form" in version.reason
 
@@ -133,14 +137,42 @@ def test_the_lineage_goes_from_data_to_version() -> None:
 
 
 def test_what_is_proven_worse_than_what_people_get_is_recorded_and_not_let_through() -> None:
-    worse = made([FIRST], "b", data="data 2", against_champion=paired_counts(50, 40, 2, 8))
+    worse = made([FIRST], "b", data="data 2", against_champion=beside(target=paired_counts(50, 40, 2, 8)))
     assert not worse.promoted
-    assert "proven worse than what people get: -38.0 points" in worse.reason
-    assert made([FIRST], "b", data="data 2", against_champion=EVEN).promoted
+    assert "proven worse than 1.0.0, which people get: target worse (-38.0 points" in worse.reason
+    even = made([FIRST], "b", data="data 2", against_champion=beside(target=EVEN))
+    assert even.promoted
+    assert "beside 1.0.0, which people get: target inconclusive (+0.0 points" in even.reason
+
+
+def test_a_guard_that_people_have_now_is_not_taken_from_them() -> None:
+    fewer = beside(target=EVEN, multi_turn=paired_counts(50, 30, 5, 15), plain_chat=EVEN)
+    worse = made([FIRST], "b", data="data 2", against_champion=fewer)
+    assert not worse.promoted
+    assert "not let through: proven worse than 1.0.0, which people get: multi_turn worse (-25.0 points" in worse.reason
+    twice = made([FIRST], "b", verdicts=[verdict(passed=False)], against_champion=fewer).reason
+    assert "not let through: target" in twice
+    assert "multi_turn worse (-25.0 points" in twice, "what the gate did not say stands beside it"
+    slightly = beside(target=EVEN, plain_chat=paired_counts(960, 14, 2, 24))
+    kept = made([FIRST], "b", data="data 2", against_champion=slightly)
+    assert kept.promoted
+    assert "plain_chat worse, surely within the margin (-1.2 points" in kept.reason
+
+
+def test_where_people_get_a_version_that_does_not_pass_any_more_its_reason_says_so() -> None:
+    same = AgainstChampion(version="1.0.0", same=True)
+    again = made([FIRST], "a", verdicts=[verdict(), verdict("multi_turn", False, "worse")], against_champion=same)
+    assert not again.promoted
+    assert again.reason.endswith("people get it all the same: `kt rollback` gives them the version before")
+    assert "people get" not in made([FIRST], "a", against_champion=same).reason
+    gone = AgainstChampion(version="1.0.0", missing="its weights are gone")
+    assert made([FIRST], "b", against_champion=gone).reason.endswith(
+        "not compared with 1.0.0, which people get: its weights are gone"
+    )
 
 
 def test_a_version_that_the_gate_stopped_gives_a_number_and_is_no_measure_for_the_next_one() -> None:
     stopped = made([FIRST], "b", data="data 2", verdicts=[verdict(passed=False)])
     assert (stopped.version, stopped.promoted) == ("1.0.1", False)
-    after = made([FIRST, stopped], "c", data="data 3", against_champion=EVEN)
+    after = made([FIRST, stopped], "c", data="data 3", against_champion=beside(target=EVEN))
     assert (after.version, after.promoted) == ("1.0.2", True)

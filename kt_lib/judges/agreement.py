@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 
 from kt_lib.agreement import ENOUGH, Coefficient, kappa, percent_agreement
-from kt_lib.judges.judge import Judging, Ruling
-from kt_lib.labels import Label
-from kt_lib.records import Rate, Record, Score
+from kt_lib.judges.judge import JudgeQuestion, Ruling, same_as_people_are_asked
+from kt_lib.labelling.questions import questions_from
+from kt_lib.labels import Label, QuestionKind
+from kt_lib.records import Conversation, Difference, Rate, Record, Task
 from kt_lib.standing import standing
 
 FEWEST = 30
@@ -29,6 +31,8 @@ class JudgeAgreement(Record):
     def warning(self) -> str:
         """What to be told about beside every figure of this judge; empty when there is nothing."""
         found = self.kappa
+        if found.n == 0 and self.unread:
+            return f"it gave no readable verdict on any of the {self.unread} that people labelled"
         if found.n == 0:
             return "nobody has labelled what this judge ruled on: how far it can be trusted is not known"
         if found.value is None:
@@ -44,15 +48,37 @@ class JudgeAgreement(Record):
             return f"{said}, but {self.unread} more that people labelled got no readable verdict"
         return ""
 
+    @property
+    def in_words(self) -> str:
+        """How far a judge says what people say, and the warning where there is one."""
+        same = self.same
+        if same.value is None or same.low is None or same.high is None:
+            return self.warning
+        words = f"the same as people on {same.value:.1%} ({same.low:.1%} to {same.high:.1%}) of {same.n}"
+        return f"{words}; {self.warning}" if self.warning else words
+
+
+def agreement_by_kind(rulings: Sequence[Ruling], labels: Iterable[Label]) -> dict[QuestionKind, JudgeAgreement]:
+    """The judge against people, for each kind of question that they labelled.
+
+    Kinds have different answers (yes and no; first and second): put together, a judge that always says the same one
+    thing of each kind would seem to agree beyond chance.
+    """
+    of: dict[QuestionKind, list[Label]] = defaultdict(list)
+    asked = {one.question for one in rulings}
+    for label in _given_by_people(labels):
+        if label.question in asked:
+            of[label.kind].append(label)
+    return {kind: agreement_with_people(rulings, own) for kind, own in sorted(of.items())}
+
 
 def agreement_with_people(rulings: Iterable[Ruling], labels: Iterable[Label]) -> JudgeAgreement:
-    """The judge against the labels that stand on the same questions.
+    """The judge against the labels, of one kind, that stand on the same questions.
 
     Labels taken over from a suggestion, singly or in bulk, do not count: they may be this very judge's. A correction
     says no. Conversations are drawn together for the interval of kappa.
     """
-    typed = [label for label in labels if label.answer.origin not in ("accepted", "bulk")]
-    people = {label.question: label for label in standing(typed).labels}
+    people = {label.question: label for label in _given_by_people(labels)}
     both = [(people[one.question], one) for one in rulings if one.question in people]
     read = [(label, one) for label, one in both if one.verdict not in ("unreadable", "unanswered")]
     items = [
@@ -65,16 +91,23 @@ def agreement_with_people(rulings: Iterable[Ruling], labels: Iterable[Label]) ->
     )
 
 
-def in_words(score: Score, judging: Judging, agreement: JudgeAgreement) -> str:
-    """A judged figure with what it is worth: rate, n, agreement with people, and the warning where there is one."""
-    rate = score.rate
-    value = "not measured"
-    if rate.value is not None and rate.low is not None and rate.high is not None:
-        value = f"{rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
-    words = f"{score.metric} {value}, n {rate.n}, judged by {judging.model}"
-    if agreement.same.value is not None:
-        words += f"; the same as people on {agreement.same.value:.1%} of {agreement.same.n}"
-    return f"{words}. Warning: {agreement.warning}" if agreement.warning else words
+def labelled_questions(
+    labels: Iterable[Label],
+    conversations: Iterable[Conversation],
+    tasks: Iterable[Task],
+    differences: Iterable[Difference],
+    kinds: Collection[QuestionKind] = ("turn", "preference"),
+) -> list[JudgeQuestion]:
+    """What people were asked of these records and answered, for a judge: turns, and which of two answers is better."""
+    answered = {label.question for label in _given_by_people(labels)}
+    questions = questions_from(conversations, tasks=tasks, differences=differences, kinds=kinds)
+    asked = (same_as_people_are_asked(question) for question in questions if question.id in answered)
+    return [question for question in asked if question is not None]
+
+
+def _given_by_people(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """The labels that stand among those that nobody took over from a suggestion."""
+    return standing(label for label in labels if label.answer.origin not in ("accepted", "bulk")).labels
 
 
 def _interval(low: float | None, high: float | None) -> str:

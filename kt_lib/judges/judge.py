@@ -41,6 +41,9 @@ Ruled = Literal["yes", "no", "first", "second", "tie", "unreadable", "unanswered
 _ALLOWED: Mapping[int, tuple[Ruled, ...]] = {1: ("yes", "no"), 2: ("first", "second", "tie")}
 """Verdicts by the number of answers shown."""
 _OTHER_WAY: Mapping[Ruled, Ruled] = {"first": "second", "second": "first"}
+CACHE = "judge.jsonl"
+"""Where a judge's answers are kept, in the state folder: what was asked once is free, whoever asks again."""
+_TOKENS_A_CALL = 4_000
 _LONGER = 1.2
 """An answer is longer than another from this many times its characters on."""
 
@@ -110,18 +113,23 @@ def persona_question(context: Sequence[ChatMessage], answer: str, name: str) -> 
     return JudgeQuestion(id=known, asks=asks, context=shown, answers=(answer,))
 
 
-def persona_questions(attempts: Iterable[Attempt], tasks: Sequence[Task]) -> list[JudgeQuestion]:
-    """A question for each plain answer to a user whose persona the system prompt names, as `persona_adaptation`."""
+def persona_questions(attempts: Iterable[Attempt], tasks: Sequence[Task]) -> dict[str, JudgeQuestion]:
+    """By task id, a question for each plain answer to a user whose persona the system prompt names."""
     by_id = {task.id: task for task in tasks}
-    found = []
+    found = {}
     for attempt in attempts:
         task, answer = by_id.get(attempt.task_id), plain_answer(attempt)
         if task and answer and (name := persona_of(task)):
-            found.append(persona_question(task.messages, answer, name))
+            found[task.id] = persona_question(task.messages, answer, name)
     return found
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def budget_for(calls: int) -> Budget:
+    """What so many requests to a judge may cost."""
+    return Budget(max_calls=calls, max_tokens=calls * _TOKENS_A_CALL)
 
 
 def judged(
@@ -233,9 +241,9 @@ def _longer(questions: Sequence[JudgeQuestion], rulings: Sequence[Ruling]) -> Ra
 # --- what it is worth ------------------------------------------------------------------------------------------------
 
 
-def judged_score(variant: str, mode: Mode, metric: str, judging: Judging) -> Score:
+def judged_score(variant: str, mode: Mode, metric: str, rulings: Sequence[Ruling]) -> Score:
     """The share of yes among yes and no; what was unreadable or unanswered is counted as an error, never as a no."""
-    said = [one.verdict for one in judging.rulings]
+    said = [one.verdict for one in rulings]
     errors = said.count("unreadable") + said.count("unanswered")
     rate = wilson(said.count("yes"), said.count("yes") + said.count("no"), errors)
     return Score(variant=variant, mode=mode, suite=SUITE, metric=metric, rate=rate)

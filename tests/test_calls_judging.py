@@ -162,6 +162,40 @@ def test_what_was_said_two_turns_ago_and_is_missing_now_is_lost_context() -> Non
     assert agent(task(), call("remote_bash", command="df -h")) == ("wrong", failures.MISSING_ARGUMENT)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You can use the following command:\n\n```\ndf -h\n```\n\nTell me what you see.",
+        "```bash\ndf -h\n```\n\nThis prints what you are after.",
+        "On `web01`, run `df -h` and let me know which of the disks is full.",
+        "Just run `df -h` there, the way to see it is to use `df`.",
+        "Open a terminal and look for yourself. There is no need for me to log in.",
+    ],
+)
+def test_a_lesson_is_no_lost_context_whatever_words_stand_in_it(text: str) -> None:
+    of = task("df -h on web01 was full", "Noted.", "look at it again, there")
+    assert agent(of, text) == ("abstained", failures.INSTRUCTIONS_INSTEAD_OF_ACTION)
+
+
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        ("There are no agents available at the moment.", failures.LOST_CONTEXT),
+        ("No hosts are known to me.", failures.LOST_CONTEXT),
+        ("I have no information about your hosts.", failures.LOST_CONTEXT),
+        ("Sorry, but on which host?", failures.LOST_CONTEXT),
+        ("Could you tell me what it is called", failures.LOST_CONTEXT),
+        ("I can't run `df -h`: there are no agents to run it on.", failures.LOST_CONTEXT),
+        ("Where should I run `df -h`? What is the agent's id?", failures.LOST_CONTEXT),
+        ("The disks look fine, which is what you would expect.", failures.ABSTAINED),
+        ("No problem. Want to see what fills them?", failures.ABSTAINED),
+    ],
+)
+def test_context_is_lost_where_an_answer_asks_for_it_or_says_that_it_is_not_there(text: str, failure: str) -> None:
+    of = task("web01 acts up", "Noted.", "show the disks there")
+    assert agent(of, text) == ("abstained", failure)
+
+
 def test_acting_before_finding_out_is_a_missing_discovery_step() -> None:
     first = AcceptedCall(name="list_agents")
     of = task("check the web agent's disks", accepted=(first,))

@@ -10,7 +10,7 @@ import pytest
 from kt_lib.calls.judging import judge_agent
 from kt_lib.corrections.correction import Correction, checked, failure_of
 from kt_lib.corrections.made import correction_pairs, correction_rows, corrections, diversity, masked_request
-from kt_lib.corrections.wordings import matters, wordings
+from kt_lib.corrections.wordings import matters, numbers, wordings
 from kt_lib.errors import KtError
 from kt_lib.leakage import measure_leakage, request
 from kt_lib.records import ChatMessage, Completion, SftRow, Task, ToolCall
@@ -66,6 +66,16 @@ def test_the_right_answer_passes_and_the_wrong_one_fails_with_its_class(forty: l
         # of a miscount the evaluation's checker sees only that rightly no call was made
         assert wrong.failure == (None if pattern == "miscount" else FAILURES[pattern]), (each.task.group, each.wrong)
         assert (failure_of(each, each.right), failure_of(each, each.wrong)) == (None, FAILURES[pattern])
+
+
+@pytest.mark.parametrize("seed", [223, 236, 248, 356, 366, 379, *range(3, 15)])
+def test_another_seed_gives_corrections_that_hold(seed: int) -> None:
+    assert len(corrections(10, seed)) == 80
+
+
+@pytest.mark.parametrize("seed", [5, 35])
+def test_a_hundred_variations_hold_as_well(seed: int) -> None:
+    assert len(corrections(100, seed)) == 800
 
 
 @PATTERNS
@@ -259,7 +269,7 @@ def test_a_correction_that_does_not_hold_is_refused_by_name(ten: list[Correction
     assert callable(broken)
     with pytest.raises(KtError, match=re.escape(words)) as refused:
         checked([*ten[1:], broken(ten[0])])
-    assert "correction invented_loop 0" in str(refused.value)
+    assert str(refused.value).startswith("the correction invented_loop 0 is not sound")
 
 
 def test_a_plain_answer_that_does_not_say_the_fact_is_refused(ten: list[Correction]) -> None:
@@ -273,6 +283,15 @@ def test_a_plan_that_is_no_list_of_bullets_is_refused(ten: list[Correction]) -> 
     plan = of_pattern(ten, "plan_as_dicts")[0]
     with pytest.raises(KtError, match="is no list of"):
         checked([plan.model_copy(update={"right": plan.right.replace("- ", "1) ")})])
+
+
+def test_a_checksum_is_as_long_as_a_checksum_and_a_container_id_as_a_container_id() -> None:
+    filled = {name: re.sub(r"<(many|some)>", lambda slot: str(numbers()[slot[1]][1]), one.out)
+              for name, one in matters().items()}  # fmt: skip
+    assert re.findall(r"(?m)^[0-9a-f]{64}(?= )", filled["config_drift"])
+    assert len(re.findall(r"(?m)^[0-9a-f]{12}(?= )", filled["containers"])) == 2
+    for name, one in matters().items():
+        assert ("sha256" in one.command) == (name == "config_drift"), name
 
 
 def test_every_matter_is_worded_so_that_a_place_can_follow_and_a_name_is_never_changed() -> None:

@@ -11,11 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kt_lib.errors import SetupError
+from kt_lib.errors import KtError, SetupError
 from kt_lib.generator.answering import answer
+from kt_lib.generator.checking import check
 from kt_lib.generator.dialogues import generate
+from kt_lib.generator.fleet import Fleet, Machine
 from kt_lib.generator.making import make_fleet
 from kt_lib.generator.personality import voices_for, with_personality
+from kt_lib.generator.talk import Talk
+from kt_lib.generator.teaching import explained
+from kt_lib.generator.wording import words
 from kt_lib.leakage import measure_leakage
 from kt_lib.personas import PERSONAS
 from kt_lib.records import ChatMessage, SftRow, ToolCall, ToolSpec
@@ -88,6 +93,115 @@ def test_answers_break_no_voice_rule() -> None:
                 asked = message.content
             if message.role == "assistant" and not message.content.startswith(("{", "[")):
                 assert not broken_rules(message.content, persona_of(row), asked), message.content
+
+
+TERSE = ("why?", "what is it??", "I have no time, explain this to me in one sentence, please!!")
+
+
+@pytest.mark.parametrize("persona", [one.name for one in PERSONAS])
+@pytest.mark.parametrize("asked", TERSE)
+def test_a_lesson_keeps_the_voice_of_every_user_however_terse_the_question(persona: str, asked: str) -> None:
+    for lesson in words("lessons")["lessons"]:
+        talk = Talk(random.Random(1), make_fleet(random.Random(1)), persona)
+        talk.ask(asked)
+        told = explained(talk, lesson)
+        assert not broken_rules(told, persona, asked), told
+
+
+def test_a_conversation_that_breaks_a_rule_is_refused_in_one_line_that_says_what_to_do() -> None:
+    talk = Talk(random.Random(1), make_fleet(random.Random(1)), "senior engineer")
+    asked, said = "what is the state of the four machines", "As an AI, I am happy to help.\nAll is well!"
+    messages = (ChatMessage(role="user", content=asked), ChatMessage(role="assistant", content=said))
+    row = SftRow(messages=messages, task_id="generator/1/2", basis="made up", kind="no_call", source="generator")
+    with pytest.raises(KtError, match=r"generator/1/2 .* is not sound: robotic.* give another seed") as refused:
+        check(row, talk, "json")
+    assert "\n" not in str(refused.value)
+
+
+def test_several_calls_in_one_message_stand_only_under_a_prompt_that_allows_a_list() -> None:
+    several = allowed = 0
+    for row in ROWS:
+        system = row.messages[0].content
+        allowed += "give a list of them" in system
+        assert ("give a list of them" in system) + bool(re.search("one step at a time|choose the one tool", system)) < 2
+        if any(message.role == "assistant" and message.content.startswith("[{") for message in row.messages):
+            several += 1
+            assert "give a list of them" in system, row.basis
+    assert allowed > several > 40, "where a list is allowed one call may be enough"
+
+
+def test_by_native_calling_too_nobody_who_takes_one_step_at_a_time_makes_several_calls_at_once() -> None:
+    several = [
+        row for row in generate(300, 8, protocol="native") if any(len(one.tool_calls) > 1 for one in row.messages)
+    ]
+    assert len(several) > 20
+    assert not [row.basis for row in several if "one step at a time" in row.messages[0].content]
+
+
+def every_machine(seeds: int) -> list[tuple[Fleet, Machine]]:
+    fleets = [make_fleet(random.Random(seed)) for seed in range(seeds)]
+    return [(fleet, machine) for fleet in fleets for machine in fleet.online]
+
+
+def used_on(fleet: Fleet, machine: Machine) -> dict[str, int]:
+    """Mounts with the gigabytes that `df -h` calls used."""
+    table = answer(fleet, remote(machine.id, "df -h"))[1].split("\n")[1:]
+    return {line.split()[-1]: int(line.split()[2].rstrip("G")) for line in table}
+
+
+def sizes_in(fleet: Fleet, machine: Machine, mount: str) -> list[tuple[str, float]]:
+    """Folders with their gigabytes as `du` prints them."""
+    command = f"du -xh --max-depth=1 {mount} | sort -rh | head -4"
+    lines = [line.split("\t") for line in answer(fleet, remote(machine.id, command))[1].split("\n")]
+    return [(name, 0.5 if size == "512M" else float(size.rstrip("G"))) for size, name in lines]
+
+
+def test_du_prints_a_mount_and_the_folders_right_below_it_that_lie_on_it() -> None:
+    for fleet, machine in every_machine(80):
+        used = used_on(fleet, machine)
+        for mount in used:
+            (whole, total), *folders = sizes_in(fleet, machine, mount)
+            assert (whole, total) == (mount, used[mount])
+            assert [size for _, size in folders] == sorted((size for _, size in folders), reverse=True)
+            smallest, listed = folders[-1][1], sum(size for _, size in folders)
+            assert listed <= total <= listed + 2 * smallest + 1, "what is not listed is smaller than what is"
+            for name, _ in folders:
+                assert re.fullmatch(rf"{mount.rstrip('/')}/[^/]+", name)
+                assert name not in used, "another disk is mounted there"
+
+
+def test_the_journal_is_vacuumed_down_to_the_size_that_was_asked_for() -> None:
+    command = "journalctl --vacuum-size=500M"
+    for fleet, machine in every_machine(80):
+        used = used_on(fleet, machine)
+        held = "/var" if "/var" in used else "/"
+        logs = "/var/log" if held == "/var" else "/var"
+        before = dict(sizes_in(fleet, machine, held))
+        after, said = answer(fleet, remote(machine.id, command))
+        freed = int(re.findall(r"freed (\d+)G", said)[0])
+        assert used_on(after, machine) == used | {held: used[held] - freed}
+        left = dict(sizes_in(after, machine, held)).get(logs, 0.5)
+        assert before[logs] - left in (freed, freed - 0.5)
+        assert left < freed, "what is left are other files and the newest 500 MB"
+        assert "freed 0B" in answer(after, remote(machine.id, command))[1], "nothing older is left"
+
+
+def test_whoever_learns_hears_no_tip_twice_in_a_conversation() -> None:
+    told = 0
+    for row in [*ROWS, *generate(400, 12, multi_turn_share=1.0, no_call_share=0.0)]:
+        tips = [
+            tip for one in row.messages if one.role == "assistant" for tip in re.findall("Pro tip: (.*)", one.content)
+        ]
+        told += len(tips) > 1
+        assert len(tips) == len({tip.split(". ")[0].rstrip(".") for tip in tips}), row.messages[1:]
+    assert told > 60
+
+
+@pytest.mark.parametrize(("kind", "least"), [("no_call", 0.8), ("conversation_multi_turn", 0.65)])
+def test_last_words_differ_even_without_their_names_and_numbers(kind: str, least: float) -> None:
+    rows = [row for row in generate(1000, 13) if row.kind == kind]
+    words_of = [re.sub(r"`[^`]*`|\d+(?:\.\d+)*|(?<!^)\b[A-Z]\w+", "_", row.messages[-1].content) for row in rows]
+    assert len(set(words_of)) / len(rows) >= least
 
 
 def test_an_agent_that_was_listed_is_there_later() -> None:
@@ -389,4 +503,4 @@ def test_a_disk_is_called_short_of_space_where_the_result_says_so_and_only_there
             if re.search(r"has room|[Dd]isk space is fine|have room|plenty of disk|close to full", said):
                 fine += 1
                 assert fullest < 85, (row.task_id, said)
-    assert min(short, fine) > 5
+    assert min(short, fine) >= 5

@@ -35,16 +35,21 @@ REFUSES: Final = re.compile(
 )
 """Words by which an answer declines."""
 _INSTRUCTS = re.compile(
-    r"```|\b(?:you (?:can|could|should|need to|may)|run|execute|type|enter|use|try|call)\b[^.\n]{0,80}`"
+    r"```|\b(?:you (?:can|could|should|need to|may)|(?<!I )(?<!not )(?<!n['’]t )"
+    r"(?:run|execute|type|enter|use|try|call))\b[^.\n]{0,80}`"
     r"|\bopen (?:a|your) terminal\b"
     r"|\b(?:you (?:can|could|should|need to)|first,?|then,?|next,?) (?:run|execute|type|use|call|log ?in|ssh|open)\b",
     re.IGNORECASE,
 )
+"""Words by which an answer tells how it is done; `I can't run` and `should I run` tell nobody."""
 _DENIES = re.compile(
-    r"\b(?:no|not any|which|what|(?:don['’]t|do not) (?:have|see|know)"
-    r"|(?:could you|please) (?:tell|specify|provide))\b",
+    r"\bnot any\b|\b(?:don['’]t|do not) (?:have|see|know)\b|\b(?:could you|please) (?:tell|specify|provide)\b"
+    r"|\b(?:there(?:['’]s| is| are| was| were)|have|has|know|see|find) no\b"
+    r"|\bno (?:[\w-]+ ){1,3}(?:is|are|was|were|has|have)\b"
+    r"|(?:^|[^\w\s]\s*|\n|\b(?:and|but|so|on|for|of|in|at|from)\s+)(?:which|what)\b[^.!?\n]*\?",
     re.IGNORECASE,
 )
+"""Words by which an answer says that something is not there, or asks for it; `tell me what you see` does neither."""
 
 
 def judge_agent(task: Task, completion: Completion, protocol: Protocol) -> Judgement:
@@ -93,10 +98,10 @@ def _not_answered(completion: Completion) -> Judgement:
 
 
 def _why_abstained(judged: Judgement, task: Task, text: str) -> Judgement:
-    if _DENIES.search(text) and (forgotten := _only_earlier(_accepted_values(task, None), task.messages)):
-        return _named(judged, LOST_CONTEXT, f"`{forgotten}` was named in an earlier turn")
     if _INSTRUCTS.search(text):
         return _named(judged, INSTRUCTIONS_INSTEAD_OF_ACTION, "says how to do it instead of doing it")
+    if _DENIES.search(text) and (forgotten := _only_earlier(_accepted_values(task, None), task.messages)):
+        return _named(judged, LOST_CONTEXT, f"`{forgotten}` was named in an earlier turn")
     if REFUSES.search(text):
         return _named(judged, REFUSAL, "declines, or says it is not able to")
     return _named(judged, ABSTAINED, "a clean answer without the call that was due")

@@ -64,9 +64,7 @@ def checked(made: Sequence[Correction]) -> None:
     """
     for each in made:
         if fault := _fault(each):
-            raise KtError(
-                f"the correction {each.task.group} is not sound: {fault}. Mend its wording in kt_lib/corrections"
-            )
+            raise KtError(f"the {each.task.group} is not sound: {fault}. Mend its wording in kt_lib/corrections")
 
 
 def _fault(made: Correction) -> str | None:

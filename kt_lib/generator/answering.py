@@ -70,11 +70,11 @@ def disk_line(fleet: Fleet, machine: Machine, mount: str) -> str:
 
 
 def biggest(fleet: Fleet, machine: Machine, mount: str) -> str:
-    """`du` of a mount's folders."""
-    disk = next((one for one in machine.disks if one.mount == (mount.rstrip("/") or "/")), None)
+    """`du` of a mount and of the folders right below it, other disks left out."""
+    disk = next((one for one in machine.disks if one.mount == mount), None)
     if disk is None:
         return f"du: cannot access '{mount}': No such file or directory"
-    return "\n".join(f"{size}G\t{folder}" if size else f"512M\t{folder}" for folder, size in disk.folders)
+    return "\n".join(f"{size}G\t{folder}" if size else f"512M\t{folder}" for folder, size in disk.whole_and_folders)
 
 
 def memory_table(fleet: Fleet, machine: Machine) -> str:
@@ -217,20 +217,21 @@ def kill(fleet: Fleet, machine: Machine, pid: str) -> tuple[Machine, str]:
 
 
 def vacuum(fleet: Fleet, machine: Machine) -> tuple[Machine, str]:
-    """`journalctl --vacuum-size`: a fifth of the disk that holds /var is freed."""
-    held = next((one for one in machine.disks if one.mount == "/var"), machine.disks[0])
-    freed = max(1, held.used // 5)
-    folders = tuple((name, size - freed if name == "/var/log" else size) for name, size in held.folders)
+    """`journalctl --vacuum-size=500M`: all archived journals but the newest 500 MB are gone."""
+    held, freed = machine.journal_disk, machine.journal
+    left = [(name, size - freed if name == held.log_folder else size) for name, size in held.folders]
+    folders = tuple(sorted(left, key=lambda one: -one[1]))
     after = held.model_copy(update={"used": held.used - freed, "folders": folders})
     disks = tuple(after if one.mount == held.mount else one for one in machine.disks)
-    return machine.model_copy(update={"disks": disks}), f"Vacuuming done, freed {freed}G of archived journals."
+    said = f"Vacuuming done, freed {f'{freed}G' if freed else '0B'} of archived journals."
+    return machine.model_copy(update={"disks": disks, "journal": 0}), said
 
 
 _NAME = r"([\w.@-]+)"
 _SHOWS: list[tuple[re.Pattern[str], Callable[..., str]]] = [
     (re.compile(r"df -h"), lambda fleet, machine: disk_table(machine.disks)),
     (re.compile(r"df -h (/\w*) \| tail -1"), disk_line),
-    (re.compile(r"du -sh (/\w*)/?\* \| sort -rh \| head -3"), biggest),
+    (re.compile(r"du -xh --max-depth=1 (/\w*) \| sort -rh \| head -4"), biggest),
     (re.compile(r"free -m"), memory_table),
     (re.compile(r"free -m \| awk '/Mem/\{print \$2, \$3, \$4\}'"), memory_line),
     (re.compile(r"uptime"), uptime),

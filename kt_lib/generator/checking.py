@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from kt_lib.calls.protocol import read_agent
 from kt_lib.calls.schemas import schema_fault
+from kt_lib.errors import KtError
 from kt_lib.generator.talk import Talk
 from kt_lib.records import ChatMessage, Completion, Protocol, SftRow, ToolSpec
 from kt_lib.style import broken_rules
@@ -17,12 +18,8 @@ _SERVICE = re.compile(r"(?:systemctl [a-z-]+|journalctl -u) ([a-z][\w.@-]+)")
 _CODE = re.compile(r"`([^`\n]+)`")
 
 
-class GeneratorFault(AssertionError):
-    """A made-up conversation that breaks a rule: a fault of the generator, never of its user."""
-
-
 def check(row: SftRow, talk: Talk, protocol: Protocol) -> None:
-    """GeneratorFault where a call cannot be read or does not fit, an answer is out of voice or not founded."""
+    """KtError where a call cannot be read or does not fit, an answer is out of voice or not founded."""
     before: list[str] = []
     asked = ""
     for turn in row.messages:
@@ -30,12 +27,19 @@ def check(row: SftRow, talk: Talk, protocol: Protocol) -> None:
             asked = turn.content
         if turn.role == "assistant":
             for fault in faults(turn, talk.offered, talk, protocol, asked, before):
-                raise GeneratorFault(f"{row.task_id} ({row.basis}): {fault}\n{turn.content}")
+                raise _unsound(row, f"{fault}: {turn.content[:160]!r}")
         if turn.role in ("user", "tool", "assistant"):
             before.append(turn.content)
             before += [json.dumps(call.arguments) for call in turn.tool_calls]
     if row.messages[-1].role != "assistant":
-        raise GeneratorFault(f"{row.task_id}: the last message is no answer")
+        raise _unsound(row, "the last message is no answer")
+
+
+def _unsound(row: SftRow, fault: str) -> KtError:
+    return KtError(
+        f"the made-up conversation {row.task_id} ({row.basis}) is not sound: {fault}. This is no fault of yours: give"
+        " another seed, and have its wording mended in kt_lib/generator"
+    )
 
 
 def faults(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from kt_lib.generator.talk import Talk
 from kt_lib.generator.voices import voice
@@ -14,17 +15,30 @@ from kt_lib.records import ChatMessage, Check, Protocol, SftRow, Task, ToolSpec
 LICENCE = "MIT"
 AGENTS = ("EXECUTOR", "DEBUGGER", "SHELL_EXECUTOR")
 PERSONA_SHARE, ROLE_SHARE, INTERIM_SHARE, OTHERS_SHARE = 0.75, 0.4, 0.5, 0.4
+LIST_SHARE = 0.3
 PROMPTS = ("plain",) * 6 + ("strict", "steps")
+ONE_AT_A_TIME = ("EXECUTOR", "steps")
+"""The role and the prompt that want a single call; they never go with several calls in one message."""
+LIST_ALLOWED = "For several calls at once, give a list of them."
 
 
 def dressed(talk: Talk, kind: str, about: str, task_id: str, protocol: Protocol) -> SftRow:
-    """The conversation as a row."""
-    tools = talk.offered = offered(talk, kind)
+    """The conversation as a row.
+
+    The JSON protocol's prompt speaks of one object, so that a list is allowed in words where several calls are made in
+    one message; and now and then where one call is enough.
+    """
+    rng, tools = talk.rng, offered(talk, kind)
+    talk.offered = tools
+    several = any(len(turn.tool_calls) > 1 for turn in talk.turns) or rng.random() < LIST_SHARE
+    barred = ONE_AT_A_TIME if several else ()
+    allowed = [LIST_ALLOWED] if several and protocol == "json" else []
+    system = ChatMessage(role="system", content=" ".join([*allowed, *known_of(talk, barred)]))
     turns = talk.turns if protocol == "json" else [spoken(talk, turn) for turn in talk.turns]
     unchecked = Check(rule="never", evidence="none")
-    task = Task(id=task_id, messages=(*system(talk), *turns), tools=tools, check=unchecked, part="train")
+    task = Task(id=task_id, messages=(system, *turns), tools=tools, check=unchecked, part="train")
     # The other prompts say how JSON is to be written.
-    prompt = talk.rng.choice(PROMPTS) if protocol == "json" else "plain"
+    prompt = rng.choice([name for name in PROMPTS if name not in barred]) if protocol == "json" else "plain"
     request = agent_request(task, protocol, prompt=prompt)
     return SftRow(
         messages=request.messages, tools=request.tools, learn="all", kind=kind, task_id=task_id, source="generator",
@@ -32,17 +46,17 @@ def dressed(talk: Talk, kind: str, about: str, task_id: str, protocol: Protocol)
     )  # fmt: skip
 
 
-def system(talk: Talk) -> list[ChatMessage]:
-    """Who is talked to, and mostly what the agent is; now and then only the latter."""
+def known_of(talk: Talk, barred: Sequence[str]) -> list[str]:
+    """Who is talked to, and mostly what the agent is; now and then only the latter. No role that is barred."""
     rng, found = talk.rng, []
     one = persona(talk.persona)
     assert one is not None
     known = rng.random() < PERSONA_SHARE
     if not known or rng.random() < ROLE_SHARE:
-        found.append(rng.choice([role.words for role in ROLES if role.name in AGENTS]))
+        found.append(rng.choice([role.words for role in ROLES if role.name in AGENTS and role.name not in barred]))
     if known:
         found.append(one.words)
-    return [ChatMessage(role="system", content=" ".join(found))]
+    return found
 
 
 def spoken(talk: Talk, turn: ChatMessage) -> ChatMessage:

@@ -35,6 +35,16 @@ class Disk(Record):
         return round(100 * self.used / self.size)
 
     @property
+    def whole_and_folders(self) -> tuple[tuple[str, int], ...]:
+        """The mount itself with all that is used, then its biggest folders."""
+        return ((self.mount, self.used), *self.folders)
+
+    @property
+    def log_folder(self) -> str:
+        """The folder right below the mount in which a journal lies, if this disk holds it."""
+        return "/var/log" if self.mount == "/var" else "/var"
+
+    @property
     def free(self) -> int:
         """What is left."""
         return self.size - self.used
@@ -106,6 +116,8 @@ class Machine(Record):
     """Version of the fleet's application deployed here."""
     settings: tuple[tuple[str, str], ...]
     """The application's settings here."""
+    journal: int
+    """Gigabytes of archived journals beyond the newest 500 MB."""
     online: bool = True
     """Whether the agent can be reached."""
 
@@ -113,6 +125,11 @@ class Machine(Record):
     def memory_percent(self) -> int:
         """How full the memory is."""
         return round(100 * self.memory_used / self.memory)
+
+    @property
+    def journal_disk(self) -> Disk:
+        """The disk that holds the journal."""
+        return with_journal(self.disks)
 
     def service(self, name: str) -> Service | None:
         """A service by its name."""
@@ -171,6 +188,11 @@ class Fleet(Record):
         """The fleet with one machine changed."""
         machines = tuple(machine if one.id == machine.id else one for one in self.machines)
         return self.model_copy(update={"machines": machines})
+
+
+def with_journal(disks: tuple[Disk, ...]) -> Disk:
+    """Of a machine's disks the one that holds the journal: that of /var, or the root disk."""
+    return next((one for one in disks if one.mount == "/var"), disks[0])
 
 
 @cache

@@ -28,7 +28,7 @@ def disks(talk: Talk) -> Finding:
     found = sorted(talk.machine.disks, key=lambda disk: -disk.percent)
     talk.at["mount"] = found[0].mount
     tight = found[0].percent >= TIGHT_DISK
-    nexts = ("folders", "vacuum") if held_by_journal(talk.machine) == found[0].mount else ("folders",)
+    nexts = ("folders", "vacuum") if talk.machine.journal_disk == found[0] else ("folders",)
     return Finding(
         look="disks", state="tight" if tight else "fine", values=disk_values(found[0]), good=not tight,
         points=tuple(disk_point(disk) for disk in found), nexts=nexts if tight else ("memory", "load", "folders"),
@@ -36,24 +36,17 @@ def disks(talk: Talk) -> Finding:
     )  # fmt: skip
 
 
-def held_by_journal(machine: Machine) -> str:
-    """The mount that holds the journal."""
-    return "/var" if any(disk.mount == "/var" for disk in machine.disks) else machine.disks[0].mount
-
-
 def folders(talk: Talk) -> Finding:
     """What fills a mount."""
     mount = talk.at["mount"]
-    talk.remote(f"du -sh {mount.rstrip('/')}/* | sort -rh | head -3")
+    talk.remote(f"du -xh --max-depth=1 {mount} | sort -rh | head -4")
     disk = next(disk for disk in talk.machine.disks if disk.mount == mount)
     points = [f"`{name}`: {size}G" if size else f"`{name}`: 512M" for name, size in disk.folders]
     name, size = disk.folders[0]
-    nexts = (
-        ("vacuum",) if held_by_journal(talk.machine) == mount and disk.percent >= TIGHT_DISK else ("disks", "memory")
-    )
+    nexts = ("vacuum",) if talk.machine.journal_disk == disk and disk.percent >= TIGHT_DISK else ("disks", "memory")
     return Finding(
         look="folders", state="found", values={"folder": name, "size": f"{size}G", "mount": mount},
-        points=tuple(points), nexts=nexts,
+        points=tuple(points), nexts=nexts, good=disk.percent < TIGHT_DISK,
     )  # fmt: skip
 
 
@@ -209,7 +202,7 @@ def vacuum(talk: Talk) -> Finding:
     """Old journals dropped, and the disks looked at again."""
     text = talk.remote("journalctl --vacuum-size=500M")[0]
     talk.remote("df -h")
-    disk = next(disk for disk in talk.machine.disks if disk.mount == held_by_journal(talk.machine))
+    disk = talk.machine.journal_disk
     freed = text.split("freed ")[1].split("G")[0]
     talk.at["mount"] = disk.mount
     return Finding(

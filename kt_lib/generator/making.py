@@ -6,7 +6,7 @@ import random
 import re
 from typing import Literal
 
-from kt_lib.generator.fleet import Checkout, Disk, Fleet, Machine, Process, Service, clock_time, material
+from kt_lib.generator.fleet import Checkout, Disk, Fleet, Machine, Process, Service, clock_time, material, with_journal
 from kt_lib.world.names import make
 
 OFFLINE_SHARE = 0.15
@@ -63,10 +63,11 @@ def make_machine(
     used = rng.randint(88, 96) if fault == "memory" else rng.randint(42, 74)
     full = fault == "disk" or any(one.cause == "disk_full" for one in services)
     behind = rng.random() < 0.25
+    disks = make_disks(rng, full)
     return Machine(
         id=name, job=job, cores=cores, days=rng.randint(2, 260), load=(load[0], load[1], load[2]), memory=total,
-        memory_used=total * used // 100, disks=make_disks(rng, full), processes=processes, services=services,
-        version=older(newest, rng) if behind else newest, settings=drifted(settings, rng),
+        memory_used=total * used // 100, disks=disks, processes=processes, services=services,
+        version=older(newest, rng) if behind else newest, settings=drifted(settings, rng), journal=archived(rng, disks),
     )  # fmt: skip
 
 
@@ -96,20 +97,26 @@ def make_disks(rng: random.Random, tight: bool) -> tuple[Disk, ...]:
     for at, mount in enumerate(mounts):
         size = rng.choice((20, 40, 60, 80, 120, 200))
         percent = rng.randint(89, 99) if at == full else rng.randint(12, 76)
-        used = max(3, size * percent // 100)
-        folders = shares(rng, used, material()["folders"][mount])
+        used = max(4, size * percent // 100)
+        folders = shares(rng, used, [name for name in material()["folders"][mount] if name not in mounts])
         found.append(Disk(device=f"/dev/sd{'abc'[at]}1", mount=mount, size=size, used=used, folders=folders))
     return tuple(found)
 
 
 def shares(rng: random.Random, used: int, names: list[str]) -> tuple[tuple[str, int], ...]:
-    """Three folders with parts of what is used, biggest first and no two the same."""
+    """Three folders with nearly all that is used, biggest first and no two the same; one with logs leads."""
     first = max(2, int(used * rng.uniform(0.5, 0.65)))
-    second = max(1, int(first * rng.uniform(0.2, 0.45)))
-    chosen = rng.sample(names, 3)
-    if "/var/log" in names:  # what a clean-up of the journal frees is freed there
-        chosen = ["/var/log", *[name for name in names if name != "/var/log"][:2]]
-    return ((chosen[0], first), (chosen[1], second), (chosen[2], 0))
+    second = max(1, min(first - 1, int((used - first) * rng.uniform(0.6, 0.8))))
+    third = max(0, min(second - 1, used - first - second - 1))
+    chosen = sorted(rng.sample(names, len(names)), key=lambda name: name not in ("/var", "/var/log"))
+    return ((chosen[0], first), (chosen[1], second), (chosen[2], third))
+
+
+def archived(rng: random.Random, disks: tuple[Disk, ...]) -> int:
+    """Gigabytes of old journals: most of what the folder with the logs holds."""
+    held = with_journal(disks)
+    size = dict(held.folders)[held.log_folder]
+    return size - int(size * rng.uniform(0.05, 0.2))
 
 
 def make_processes(rng: random.Random, services: tuple[Service, ...], app: str, fault: str) -> tuple[Process, ...]:

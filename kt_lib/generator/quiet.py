@@ -8,7 +8,7 @@ from kt_lib.generator.scenarios import LOOKS
 from kt_lib.generator.talk import Finding, Talk
 from kt_lib.generator.targets import aim
 from kt_lib.generator.teaching import taught
-from kt_lib.generator.voices import forms, sentence, statement, voice
+from kt_lib.generator.voices import forms, sentence, statement, unheard, voice
 from kt_lib.generator.wording import say, upper, words
 from kt_lib.style import EXECUTIVE, LEARNER, ON_CALL, under_pressure
 from kt_lib.world.names import make
@@ -101,7 +101,7 @@ def read_off(talk: Talk, found: Finding, at: dict[str, str]) -> str:
         return f"TL;DR: {brief}. {sentence(said)}"
     both = statement(talk.rng, {"brief": brief, "found": said}, "Checked.", under_pressure(talk.asked, talk.persona))
     if talk.persona == LEARNER:
-        tip = say(held["tip"], talk.rng, values)
+        tip = unheard(talk, held["tip"], values)
         talk.taught.append(tip)
         return f"{both} Pro tip: {tip}."
     return both

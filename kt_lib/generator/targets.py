@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kt_lib.generator.fleet import Machine, Service, material
-from kt_lib.generator.looks_machine import HOG_CPU, HOG_MEMORY, TIGHT_DISK, TIGHT_MEMORY, held_by_journal
+from kt_lib.generator.looks_machine import HOG_CPU, HOG_MEMORY, TIGHT_DISK, TIGHT_MEMORY
 from kt_lib.generator.scenarios import EVERYWHERE, HERE, LOCAL, LOOKS, OF_A_SERVICE, ON_A_MACHINE, UNREACHED
 from kt_lib.generator.talk import Talk
 from kt_lib.generator.wording import words
@@ -32,7 +32,7 @@ def full(one: Machine) -> bool:
 def full_of_logs(one: Machine) -> bool:
     """The disk that is nearly full, and no other, is the one that holds the journal."""
     fullest = max(one.disks, key=lambda disk: disk.percent)
-    return full(one) and fullest.mount == held_by_journal(one)
+    return full(one) and fullest == one.journal_disk
 
 
 def down(one: Machine) -> bool:

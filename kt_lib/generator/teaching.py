@@ -6,9 +6,7 @@ from typing import Any
 
 from kt_lib.generator.talk import Talk
 from kt_lib.generator.wording import say, upper, words
-from kt_lib.style import EXECUTIVE, FIRST_SENTENCE, LEARNER, ON_CALL, SENIOR, under_pressure, words_in
-
-BRIEFLY = "{Short version|Quick version|In a nutshell}."
+from kt_lib.style import EXECUTIVE
 
 
 def lesson_for(look: str) -> list[dict[str, Any]]:
@@ -27,11 +25,6 @@ def taught(talk: Talk, lesson: dict[str, Any]) -> None:
 
 def explained(talk: Talk, lesson: dict[str, Any]) -> str:
     """The lesson in the persona's voice."""
-    short, more = f"{upper(lesson['short'])}.", f"{lesson['more']}."
-    if under_pressure(talk.asked, talk.persona) and len(words_in(short)) > FIRST_SENTENCE:
-        short = f"{say(BRIEFLY, talk.rng)} {short}"
-    if talk.persona == EXECUTIVE:
-        return f"TL;DR: {lesson['short']}. {more}"
-    if talk.persona == LEARNER:
-        return f"{short} {more} Pro tip: {lesson['tip']}."
-    return short if talk.persona in (SENIOR, ON_CALL) else f"{short} {more}"
+    short = lesson["short"] if talk.persona == EXECUTIVE else upper(lesson["short"])
+    values = {"short": f"{short}.", "more": f"{lesson['more']}.", "tip": f"{lesson['tip']}."}
+    return say(words("lessons")["explain"][talk.persona], talk.rng, values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kt_lib.generator.scenarios import ACTIONS, FLEET, NO_NOUN
@@ -123,8 +123,8 @@ def reply(talk: Talk, found: Finding, offer: str = "") -> Reply:
         "brief": say(look["brief"][found.state], rng, values),
         "found": say(look["found"][found.state], rng, values),
         "means": say(look["means"][found.state], rng, values),
-        "why": say(look["why"], rng, values),
-        "tip": say(look["tip"], rng, values),
+        "why": unheard(talk, look["why"], values),
+        "tip": unheard(talk, look["tip"], values),
     }
     missed = [one.id for one in talk.fleet.machines if not one.online]
     if missed and found.look in (*FLEET, "version_gap") and found.look != "compare":
@@ -146,6 +146,12 @@ def reply(talk: Talk, found: Finding, offer: str = "") -> Reply:
         text += f" {rng.choice(wording['emoji'][mood])}"
     joint = "\n" if "\n" in text else " "
     return Reply(text=f"{text}{joint}{ending}" if ending else text, taught=taught, offered=offer)
+
+
+def unheard(talk: Talk, grammars: Sequence[str], values: Mapping[str, str]) -> str:
+    """One of the explanations or tips, one that this user has not heard yet as long as there is one."""
+    readings = [say(grammar, talk.rng, values) for grammar in grammars]
+    return talk.rng.choice([reading for reading in readings if reading not in talk.taught] or readings)
 
 
 def points(found: Finding, lead: str) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from kt_lib.records import ChatMessage, Mode, Protocol, Record, ToolCall, ToolSpec, Usage
 
-QuestionKind = Literal["turn", "reading", "preference", "edit", "pattern"]
+QuestionKind = Literal["turn", "reading", "preference", "edit", "pattern", "voice"]
 Verdict = Literal["yes", "no", "corrected", "first", "second", "tie", "same", "skipped", "open"]
 Origin = Literal["person", "accepted", "bulk", "import", "settled"]
 
@@ -18,6 +18,7 @@ VERDICTS: dict[QuestionKind, tuple[Verdict, ...]] = {
     "preference": ("first", "second", "tie"),
     "edit": ("yes", "no", "same"),
     "pattern": ("yes", "no", "corrected"),
+    "voice": ("yes", "no"),
 }
 """What may be answered to each kind of question; `skipped`, with a reason, always.
 
@@ -55,16 +56,18 @@ class Question(Record):
     """Content id over kind and subject: the same question in every run and after every re-import."""
     kind: QuestionKind
     """turn: did this chat turn succeed; reading: are the calls read from this answer the right ones for the request;
-    preference: which of two answers is better; edit: is this edit an improvement; pattern: is this pattern right."""
+    preference: which of two answers is better; edit: is this edit an improvement; pattern: is this pattern right;
+    voice: does this answer fit the user that it was meant for."""
     subject: str
-    """Id of what is judged: the answer's message (turn, reading), both answers (preference), the edit, the pattern."""
+    """Id of what is judged: the answer's message (turn, reading), both answers (preference), the edit, the pattern, the
+    task and its answer (voice)."""
     group: str
     """Conversation it belongs to, or another key that questions on the same thing share."""
     context: tuple[ChatMessage, ...] = ()
     """The conversation up to and with the request."""
     sides: tuple[Side, ...]
     """What is judged first; what stands beside it (the agent's answer to the same task) after. preference: the two
-    answers; edit: draft and final."""
+    answers; edit: draft and final; voice: the answer and, in words, the user."""
     tools: tuple[ToolSpec, ...] = ()
     """Tools offered, for the schema of a call."""
     suggestions: tuple[Suggestion, ...] = ()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from model_server import ModelServer
 from test_judge import Judge, says
+from test_labelling_voices import BASE, CANDIDATE, a_run_that_heard
 from typer.testing import CliRunner, Result
 
 from kt_lib.by_hand import SAMPLE
@@ -18,6 +19,7 @@ from kt_lib.cli.newest_run import rows_of_newest_run
 from kt_lib.errors import ConsentRequired, SetupError
 from kt_lib.label_store import LabelStore
 from kt_lib.labelling.questions import questions_from
+from kt_lib.labelling.voices import voices_of_newest_run
 from kt_lib.labels import Answer, Question
 from kt_lib.ledger import open_ledger
 from kt_lib.records import Conversation, Task
@@ -85,6 +87,25 @@ def test_a_judge_that_errs_is_told_with_its_kappa_and_exit_code_one(
     assert found["agreement"]["turn"]["kappa"]["value"] == pytest.approx(0.5)
     assert "do not rely on this judge" in found["agreement"]["turn"]["warning"]
     assert (found["questions"], found["spent"]["asked"]) == (COUNT, COUNT)
+
+
+def test_whether_an_answer_suits_its_user_is_a_kind_of_its_own(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run_that_heard(workspace, [*BASE, *CANDIDATE])
+    turns, heard = labelled(workspace), voices_of_newest_run(workspace)
+    voices = questions_from(tasks=heard.tasks, voices=heard.attempts, kinds=["voice"])[:3]
+    with open_ledger(workspace / "outputs" / "state") as ledger:
+        store = LabelStore(ledger)
+        for question, verdict in zip(voices, ("yes", "no", "yes"), strict=True):
+            store.put(question, "ann", Answer(verdict=verdict), store.newest("ann"))
+    of_turns, fits = people_say(turns, wrong=0), {one.sides[0].text: says("yes") for one in voices}
+    told = ask(Judge(lambda text: fits.get(text) or of_turns(text)), monkeypatch, "--json")
+    assert told.exit_code == 1, "three labels say little of a judge"
+    agreement = json.loads(told.stdout)["agreement"]
+    assert {kind: (one["same"]["n"], one["same"]["value"]) for kind, one in agreement.items()} == {
+        "turn": (COUNT, 1.0), "voice": (3, pytest.approx(2 / 3)),
+    }  # fmt: skip
 
 
 def test_without_labels_there_is_nothing_to_hold_a_judge_against(

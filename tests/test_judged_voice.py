@@ -12,7 +12,7 @@ from test_judge import Judge, says
 from kt_lib.errors import ConsentRequired, ModelError
 from kt_lib.judges.judge import JudgeQuestion, budget_for, persona_questions
 from kt_lib.judges.voice import JudgedVoice, judged_voice, open_judge
-from kt_lib.labels import Answer, Label
+from kt_lib.labels import Answer, Label, QuestionKind
 from kt_lib.persona_tasks import persona_tasks
 from kt_lib.records import Attempt, ChatMessage, ToolCall
 from kt_lib.statistics import wilson
@@ -41,10 +41,10 @@ def spoken(name: str, good: int, calls: int = 0) -> list[Attempt]:
 VOICES = {"base": spoken("base", good=10), "sft": spoken("sft", good=30, calls=4)}
 
 
-def label(question: str, yes: bool) -> Label:
+def label(question: str, yes: bool, kind: QuestionKind = "voice") -> Label:
     answer = Answer(verdict="yes" if yes else "no")
     return Label(
-        question=question, kind="turn", subject="s", group=question, annotator="ann", answer=answer, number=1, time=0.0
+        question=question, kind=kind, subject="s", group=question, annotator="ann", answer=answer, number=1, time=0.0
     )
 
 
@@ -91,7 +91,7 @@ def test_each_variant_gets_a_judged_score_and_the_new_one_is_held_against_the_cu
 def test_where_people_labelled_these_answers_the_judge_is_held_against_that(hear: Hear) -> None:
     questions = persona_questions(VOICES["base"], TASKS).values()
     labels = [label(one.id, yes=at < 15) for at, one in enumerate(questions)]
-    found = hear([*labels, *(label(one.id, yes=False) for one in TURNS)])
+    found = hear([*labels, *(label(one.id, yes=False, kind="turn") for one in TURNS)])
     assert found.of_the_voice
     assert found.agreement.same == wilson(35, 40), "five answers people call fitting, and the judge does not"
     assert "on these answers: the same as people on 87.5%" in found.worth
@@ -107,10 +107,11 @@ def test_only_a_judge_that_hears_as_people_do_gives_a_figure_that_is_not_called_
 
 
 def test_else_it_is_held_against_what_they_labelled_of_turns_and_that_is_said(hear: Hear) -> None:
-    found = hear([label(one.id, yes=at % 2 == 0) for at, one in enumerate(TURNS)])
+    found = hear([label(one.id, yes=at % 2 == 0, kind="turn") for at, one in enumerate(TURNS)])
     assert not found.of_the_voice
     assert found.agreement.same == wilson(40, 40)
     assert found.worth.startswith("people have labelled none of these answers, so how far they would hear the same")
+    assert "`kt label` asks about some of them" in found.worth
     assert "on turns, which they did label: the same as people on 100.0% (91.2% to 100.0%) of 40" in found.worth
 
 
@@ -141,7 +142,9 @@ def test_a_judge_that_cannot_be_reached_or_needs_consent_is_told_before_anything
             open_judge("openai:judge", tmp_path, allow_remote=False, max_calls=1)
 
 
-def test_a_judge_on_another_machine_is_asked_for_consent_before_any_kernel_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_on_another_machine_is_asked_for_consent_before_any_kernel_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://203.0.113.9/v1")
     _, steps = Workspace(Path(__file__).parents[1]).load(Request(overrides={"judge": "openai:other"}))
     with pytest.raises(ConsentRequired, match=r"09_evaluate would send requests to 203\.0\.113\.9.*--allow-remote"):

@@ -26,9 +26,10 @@ def judge(
 ) -> None:
     """Ask a model what people were asked, and say how far it agrees with them.
 
-    The questions are those of the newest run that people labelled: did a turn succeed, and which of two answers is
-    better. Two answers are shown both ways round. Labels taken over from a suggestion do not count. Answers are kept in
-    the state folder: the same command again asks nothing twice. Exit code 1 where the judge is not to be relied on.
+    The questions are those of the newest run that people labelled: did a turn succeed, which of two answers is
+    better, and does an answer fit its user. Two answers are shown both ways round. Labels taken over from a suggestion
+    do not count. Answers are kept in the state folder: the same command again asks nothing twice. Exit code 1 where the
+    judge is not to be relied on.
     """
     from kt_lib.cli.progress import answers_as_they_come
     from kt_lib.errors import SetupError
@@ -44,7 +45,7 @@ def judge(
     labels = given_labels(state)
     questions = _asked_of_people(root, labels)
     if not questions:
-        raise SetupError("people have labelled no turn and no preference of the newest run: `kt label` asks them")
+        raise SetupError("people have labelled no turn, preference or voice of the newest run: `kt label` asks them")
     opened = open_version(model, state, allow_remote=allow_remote, max_calls=max_calls)
     cache, budget = state / CACHE, budget_for(max_calls)
     with answers_as_they_come(f"{model} judges") as bar:
@@ -59,13 +60,16 @@ def _asked_of_people(root: Path, labels: list[Label]) -> list[JudgeQuestion]:
     """The questions of the newest run that a judge can be asked and a person has answered."""
     from kt_lib.cli.newest_run import rows_of_newest_run
     from kt_lib.judges.agreement import labelled_questions
+    from kt_lib.labelling.voices import voices_of_newest_run
     from kt_lib.records import Conversation, Difference, Task
 
+    voices = voices_of_newest_run(root)
     return labelled_questions(
         labels,
         rows_of_newest_run(root, "conversations", Conversation),
-        rows_of_newest_run(root, "tasks", Task),
+        [*rows_of_newest_run(root, "tasks", Task), *voices.tasks],
         rows_of_newest_run(root, "differences", Difference),
+        voices=voices.attempts,
     )
 
 

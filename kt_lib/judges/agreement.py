@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Sequence
 from kt_lib.agreement import ENOUGH, Coefficient, kappa, percent_agreement
 from kt_lib.judges.judge import JudgeQuestion, Ruling, same_as_people_are_asked
 from kt_lib.labelling.questions import questions_from
+from kt_lib.labelling.voices import voice_questions
 from kt_lib.labels import Label, QuestionKind
-from kt_lib.records import Conversation, Difference, Rate, Record, Task
+from kt_lib.records import Attempt, Conversation, Difference, Rate, Record, Task
 from kt_lib.standing import standing
 
 FEWEST = 30
@@ -96,11 +97,17 @@ def labelled_questions(
     conversations: Iterable[Conversation],
     tasks: Iterable[Task],
     differences: Iterable[Difference],
-    kinds: Collection[QuestionKind] = ("turn", "preference"),
+    kinds: Collection[QuestionKind] = ("turn", "preference", "voice"),
+    voices: Iterable[Attempt] = (),
 ) -> list[JudgeQuestion]:
-    """What people were asked of these records and answered, for a judge: turns, and which of two answers is better."""
+    """What people were asked of these records and answered, for a judge: turns, which of two answers is better, voices.
+
+    `voices` are attempts at some of the `tasks`; each answer that people labelled counts, whatever is drawn today.
+    """
     answered = {label.question for label in _given_by_people(labels)}
-    questions = questions_from(conversations, tasks=tasks, differences=differences, kinds=kinds)
+    known = list(tasks)
+    questions = questions_from(conversations, tasks=known, differences=differences, kinds=kinds)
+    questions += voice_questions(voices, known) if "voice" in kinds else []
     asked = (same_as_people_are_asked(question) for question in questions if question.id in answered)
     return [question for question in asked if question is not None]
 

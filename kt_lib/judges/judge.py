@@ -93,12 +93,15 @@ class Judging(Record):
 
 
 def same_as_people_are_asked(question: Question) -> JudgeQuestion | None:
-    """The question that people label, for a judge: did a turn succeed, which answer is better; None for other kinds."""
-    if question.kind not in ("turn", "preference"):
+    """The question that people label, for a judge: did a turn succeed, which answer is better, does one fit its user.
+
+    None for other kinds.
+    """
+    if question.kind not in ("turn", "preference", "voice"):
         return None
-    sides = question.sides[: 1 if question.kind == "turn" else 2]
+    sides = question.sides[: 2 if question.kind == "preference" else 1]
     answers = tuple(side.text if side.text.strip() else write_calls(side.calls) for side in sides)
-    asks = _words()["questions"][question.kind]
+    asks = _asks_of_voice(question.sides[1].text) if question.kind == "voice" else _words()["questions"][question.kind]
     return JudgeQuestion(id=question.id, asks=asks, context=question.context, answers=answers)
 
 
@@ -107,10 +110,9 @@ def persona_question(context: Sequence[ChatMessage], answer: str, name: str) -> 
     user = persona(name)
     if user is None:
         raise SetupError(f"{name!r} is no persona: `kt_lib.personas` names them")
-    asks = _words()["questions"]["persona"].format(persona=user.words)
     shown = tuple(message for message in context if message.role != "system")
     known = content_id("persona", name, [message.model_dump(mode="json") for message in shown], answer)
-    return JudgeQuestion(id=known, asks=asks, context=shown, answers=(answer,))
+    return JudgeQuestion(id=known, asks=_asks_of_voice(user.words), context=shown, answers=(answer,))
 
 
 def persona_questions(attempts: Iterable[Attempt], tasks: Sequence[Task]) -> dict[str, JudgeQuestion]:
@@ -122,6 +124,11 @@ def persona_questions(attempts: Iterable[Attempt], tasks: Sequence[Task]) -> dic
         if task and answer and (name := persona_of(task)):
             found[task.id] = persona_question(task.messages, answer, name)
     return found
+
+
+def _asks_of_voice(user: str) -> str:
+    asks: str = _words()["questions"]["voice"]
+    return asks.format(persona=user)
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------

@@ -42,7 +42,10 @@ class JudgedVoice(Record):
         """What the judge's word is worth here, in words."""
         if self.of_the_voice:
             return f"on these answers: {self.agreement.in_words}"
-        nobody = "people have labelled none of these answers, so how far they would hear the same is not known"
+        nobody = (
+            "people have labelled none of these answers, so how far they would hear the same is not known until they do"
+            " (`kt label` asks about some of them)"
+        )
         if self.agreement.same.n + self.agreement.unread == 0:
             return nobody
         return f"{nobody}; on turns, which they did label: {self.agreement.in_words}"

@@ -14,8 +14,10 @@ from kt_lib.labelling.suggestions import (
     suggest_siblings,
     suggest_turn,
 )
+from kt_lib.labelling.voices import drawn
 from kt_lib.labels import Question, QuestionKind, Side
 from kt_lib.records import (
+    Attempt,
     ChatMessage,
     Conversation,
     Difference,
@@ -43,6 +45,7 @@ def questions_from(
     differences: Iterable[Difference] = (),
     edits: Iterable[Edit] = (),
     patterns: Iterable[Pattern] = (),
+    voices: Iterable[Attempt] = (),
     kinds: Collection[QuestionKind] = KINDS,
 ) -> list[Question]:
     """All that can be asked of these records, each question once, with suggestions by the heuristics' stated priors.
@@ -50,7 +53,8 @@ def questions_from(
     turn: each answer in a chat that came to an end. reading: each answer with calls, made or meant in prose, the
     agent's attempt on the same task beside it. preference: each answer with the one that was generated after it, and
     the chat's with the agent's attempt on tasks without an answer key. edit: each edited answer. pattern: each pattern,
-    with examples.
+    with examples. voice: some of the answers in words (`voices`, attempts at some of the tasks) to a user of a named
+    persona, as many of each variant.
 
     The same records give the same questions in the same order; a question's id hangs on what is judged alone, so a chat
     that comes again, or has grown, asks the same again under the same id.
@@ -69,6 +73,8 @@ def questions_from(
         found += _edits(edits, chats)
     if "pattern" in kinds:
         found += [_pattern(pattern, known, paired) for pattern in patterns]
+    if "voice" in kinds:
+        found += drawn(voices, list(known.values()))
     return list({question.id: question for question in reversed(found)}.values())[::-1]
 
 

@@ -20,6 +20,7 @@ ASKED: dict[QuestionKind, str] = {
     "preference": "Which answer is better?",
     "edit": "Is this edit an improvement?",
     "pattern": "Is this pattern right?",
+    "voice": "Does this answer fit this user in tone, length and what it explains, right or not?",
 }
 CHOICES: dict[QuestionKind, tuple[tuple[str, Verdict, str], ...]] = {
     "turn": (("y", "yes", "Yes"), ("n", "no", "No")),
@@ -27,6 +28,7 @@ CHOICES: dict[QuestionKind, tuple[tuple[str, Verdict, str], ...]] = {
     "preference": (("1", "first", "Left"), ("2", "second", "Right"), ("0", "tie", "Equal")),
     "edit": (("y", "yes", "Better"), ("n", "no", "Worse"), ("0", "same", "Neither")),
     "pattern": (("y", "yes", "Accept"), ("n", "no", "Reject"), ("c", "corrected", "Correct it")),
+    "voice": (("y", "yes", "Fits"), ("n", "no", "Does not")),
 }
 """(key, verdict, words) for each kind of question; `first` and `second` are the sides as they are shown."""
 _LONGEST = 20_000

@@ -21,6 +21,7 @@ from kt_lib.records import (
     Task,
     ToolCall,
     ToolSpec,
+    content_id,
 )
 from kt_lib.redaction import Redaction
 from kt_lib.tools_seen import Offers, calls_made
@@ -28,11 +29,15 @@ from kt_lib.turns import TurnAnswer
 
 RATED_AS_A_WHOLE = frozenset({"star.dialogue"})
 """Forms in which the rating of the last message is one of the whole talk."""
+RATED_AT_THE_END = frozenset({"taskmaster.action"})
+"""Forms in which one answer is put to people at a time: what stands before it was never judged, or was judged bad."""
 
 RATED_BAD, CORRECTED = "rated bad", "corrected by the follow-up"
 PASSED_OVER = "suggested and passed over"
 """Reason in the rating (0, neither good nor bad) of an answer that was offered beside the one that was picked."""
 RATED_GOOD, CONFIRMED = "rated good", "confirmed by the follow-up"
+JUDGED_BOTH_WAYS = "judged both ways"
+"""Reason in the rating (0) of an answer that was judged right once and wrong once."""
 
 _NAME_KEY = re.compile(r"[\"']name[\"']")
 # Words of doubt keep a follow-up from confirming; to call an answer wrong it takes these, or human talk is full of it.
@@ -79,13 +84,14 @@ def exchanges(chat: Conversation, leaf: str | None = None) -> list[Exchange]:
 
 
 def best_leaf(chat: Conversation) -> str | None:
-    """The end of the open branch, or of the one beside it that was rated good where the open one was rated bad.
+    """The end of the open branch, or of the one beside it that was rated good where the open one was not.
 
-    Where the source does not say which branch is open, it is that of the last message.
+    Not good is: rated bad, or judged both ways. Where the source does not say which branch is open, it is that of the
+    last message.
     """
     by_id = {message.id: message for message in chat.messages}
     at = by_id.get(chat.active_leaf or "") or next(reversed(chat.messages), None)
-    if at is None or at.rating is None or at.rating.value >= 0:
+    if at is None or at.rating is None or not (at.rating.value < 0 or at.rating.reason == JUDGED_BOTH_WAYS):
         return at.id if at else None
     beside = (one for one in chat.messages if one.parent_id == at.parent_id and one.rating and one.rating.value > 0)
     return next((one.id for one in beside), at.id)
@@ -108,6 +114,11 @@ def opinion(answer: TurnAnswer) -> Opinion:
     if answer.said == "confirms" and not asks:
         return Opinion(value=1, because=CONFIRMED)
     return Opinion(value=0, because="as recorded")
+
+
+def judged_both_ways(answer: TurnAnswer) -> bool:
+    """Whether people who were asked about the same answer disagree: nothing is known of it then."""
+    return any(rating.reason == JUDGED_BOTH_WAYS for rating in answer.ratings)
 
 
 def as_seen(messages: Iterable[Message]) -> tuple[ChatMessage, ...]:
@@ -139,6 +150,52 @@ def _go_on(found: list[ChatMessage], role: Role, text: str = "", calls: tuple[To
     found[-1] = last.model_copy(update={"content": said, "tool_calls": (*last.tool_calls, *calls)})
 
 
+def good_beginning(
+    chat: Conversation, tools: Sequence[ToolSpec], protocol: Protocol
+) -> tuple[list[Exchange], str | None]:
+    """The exchanges before the first one of which nothing may be learned, and what is wrong with that one."""
+    found = exchanges(chat, best_leaf(chat))
+    if found and chat.source.format in RATED_AS_A_WHOLE and (last := found[-1].answer) and opinion(last).value < 0:
+        return [], "the whole talk was rated bad"
+    for number, exchange in enumerate(found):
+        if why := fault_of(exchange, tools, protocol, last=number == len(found) - 1):
+            return [] if chat.source.format in RATED_AT_THE_END else found[:number], why
+    return found, None
+
+
+def places_learned(chat: Conversation, kept: Sequence[Exchange]) -> list[str]:
+    """The places of the answers that a row of these exchanges teaches: every answer, or the one that was judged."""
+    seen = as_seen(said_in(kept))
+    found = [place for one, place in zip(seen, places(seen), strict=True) if one.role == "assistant"]
+    return found[-1:] if chat.source.format in RATED_AT_THE_END else found
+
+
+def places_called_bad(chat: Conversation) -> set[str]:
+    """The places of the answers, of any branch, that people call bad."""
+    leaves = {best_leaf(chat), *(one.id for one in chat.messages if one.rating and one.rating.value < 0)}
+    found = set()
+    for leaf in leaves:
+        branch = exchanges(chat, leaf)
+        for number, exchange in enumerate(branch):
+            if exchange.answer and opinion(exchange.answer).value < 0:
+                found.update(places(as_seen(said_in(branch[: number + 1])))[-1:])
+    return found
+
+
+def places(seen: Iterable[ChatMessage]) -> list[str]:
+    """An id for each message with all that was said before it: in any chat, the same words at the same place."""
+    found = [""]
+    for one in seen:
+        calls = [(call.name, call.arguments) for call in one.tool_calls]
+        found.append(content_id(found[-1], one.role, calls or one.content.strip()))
+    return found[1:]
+
+
+def said_in(kept: Iterable[Exchange]) -> list[Message]:
+    """The messages of exchanges, in order."""
+    return [message for one in kept for message in (*one.asked, *(one.answer.messages if one.answer else ()))]
+
+
 def fault_of(exchange: Exchange, tools: Sequence[ToolSpec], protocol: Protocol, *, last: bool) -> str | None:
     """Why nothing may be learned from an exchange; None where its answer may be.
 
@@ -150,8 +207,8 @@ def fault_of(exchange: Exchange, tools: Sequence[ToolSpec], protocol: Protocol, 
     if not answer.ended_well:
         return "a turn that failed" if any(one.status == "failed" for one in answer.messages) else "a turn without end"
     said = opinion(answer)
-    if said.value < 0:
-        return said.because
+    if said.value < 0 or judged_both_ways(answer):
+        return said.because if said.value < 0 else JUDGED_BOTH_WAYS
     if any(part.kind == "tool_call" and not part.well_formed for one in answer.messages for part in one.parts):
         return "a call that cannot be read"
     seen = as_seen(answer.messages)

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 
 from kt_lib.branches import (
     RATED_AS_A_WHOLE,
+    RATED_AT_THE_END,
+    RATED_GOOD,
     Exchange,
     as_seen,
     asked_of,
-    best_leaf,
-    exchanges,
-    fault_of,
+    good_beginning,
     opinion,
+    places_called_bad,
+    places_learned,
+    said_in,
     tools_of,
 )
 from kt_lib.records import Conversation, Protocol, Record, SftRow, ToolSpec
@@ -36,16 +39,21 @@ def conversation_rows(conversations: Iterable[Conversation], *, protocol: Protoc
 
     A branch ends before the first exchange of which nothing may be learned: one that failed or never ended, was rated
     bad or corrected by the user, holds a call that cannot be read, does not fit its tool or is answered by nothing.
-    Where the open answer was rated bad and one beside it good, that one's branch is taken.
+    Where the open answer was rated bad and one beside it good, that one's branch is taken. Where people judged the last
+    answer alone (`RATED_AT_THE_END`), that one is learned and no other. A row is left out that teaches what is called
+    bad at the same place of another conversation.
     """
     chats = list(conversations)
     offers = Offers(chats, (), BASH)
+    called_bad = {place for chat in chats for place in places_called_bad(chat)}
     rows: list[SftRow] = []
     left_out, cut = Counter[str](), Counter[str]()
     for chat in chats:
         tools = tools_of(chat, offers)
-        kept, why = _good_beginning(chat, tools, protocol)
-        if kept:
+        kept, why = good_beginning(chat, tools, protocol)
+        if kept and not called_bad.isdisjoint(places_learned(chat, kept)):
+            left_out["an answer in it is called bad in another conversation"] += 1
+        elif kept:
             rows.append(_row(chat, kept, tools, protocol, source))
             cut.update([why] if why else [])
         else:
@@ -53,37 +61,31 @@ def conversation_rows(conversations: Iterable[Conversation], *, protocol: Protoc
     return RowsFromChats(rows=tuple(rows), left_out=dict(left_out.most_common()), cut=dict(cut.most_common()))
 
 
-def _good_beginning(
-    chat: Conversation, tools: Sequence[ToolSpec], protocol: Protocol
-) -> tuple[list[Exchange], str | None]:
-    """The exchanges before the first one of which nothing may be learned, and what is wrong with that one."""
-    found = exchanges(chat, best_leaf(chat))
-    if found and chat.source.format in RATED_AS_A_WHOLE and (last := found[-1].answer) and opinion(last).value < 0:
-        return [], "the whole talk was rated bad"
-    for number, exchange in enumerate(found):
-        if why := fault_of(exchange, tools, protocol, last=number == len(found) - 1):
-            return found[:number], why
-    return found, None
-
-
 def _row(
     chat: Conversation, kept: Sequence[Exchange], tools: Sequence[ToolSpec], protocol: Protocol, source: str
 ) -> SftRow:
-    said = [message for one in kept for message in (*one.asked, *(one.answer.messages if one.answer else ()))]
-    request = asked_of(as_seen(said), chat.system, tools, protocol)
-    last = kept[-1].answer
-    because = opinion(last).because if last else "as recorded"
+    request = asked_of(as_seen(said_in(kept)), chat.system, tools, protocol)
+    last_only = chat.source.format in RATED_AT_THE_END
     return SftRow(
         messages=request.messages,
         tools=request.tools,
-        learn="all",
+        learn="last" if last_only else "all",
         kind=_kind(kept, tools),
         task_id=chat.id,
-        basis=f"{because}; {chat.source.file}, {chat.source.place}",
+        basis=f"{_basis(chat, kept[-1:] if last_only else kept)}; {chat.source.file}, {chat.source.place}",
         source=source,
         licence=chat.source.licence,
         consent=chat.source.consent,
     )
+
+
+def _basis(chat: Conversation, learned: Sequence[Exchange]) -> str:
+    """Whose word it is that what is learned is good, of all of it."""
+    said = [opinion(one.answer).because for one in learned if one.answer]
+    if chat.source.format in RATED_AS_A_WHOLE and said[-1] == RATED_GOOD:
+        return "the whole talk rated good"
+    different = list(dict.fromkeys(said))
+    return different[0] if len(different) == 1 else ", ".join(f"some {because}" for because in different)
 
 
 def _kind(kept: Sequence[Exchange], tools: Sequence[ToolSpec]) -> str:

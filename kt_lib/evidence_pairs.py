@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from kt_lib.branches import asked_of, no_model, tools_of
+from kt_lib.branches import (
+    asked_of,
+    good_beginning,
+    no_model,
+    places,
+    places_called_bad,
+    places_learned,
+    tools_of,
+)
 from kt_lib.calls.judging import judge_agent
 from kt_lib.calls.writing import write_calls
 from kt_lib.evidence_places import WORSE_ANSWER, Compared, edited, mended_calls, siblings, suggestions
@@ -21,14 +28,11 @@ from kt_lib.records import (
     Protocol,
     Record,
     Task,
-    ToolCall,
     ToolSpec,
     canonical_json,
 )
 from kt_lib.splits import normalised
 from kt_lib.tools_seen import BASH, Offers
-
-_COMMAND = re.compile(r"\s*```(?:bash|sh|shell)?\n([^\n]+)\n```\s*")
 
 
 class PairsFromEvidence(Record):
@@ -49,44 +53,48 @@ def evidence_pairs(
     beside, or before, one that does; a draft that was changed or passed over for a suggestion. Where two answers begin
     alike, the pair is about the first thing in which they differ. The better side must read by the protocol and its
     calls must fit their tools; where it is a call, the evaluation's checker must tell the other one from it, and the
-    failure that it names is the pair's basis. Contradictions are taken out on both sides.
+    failure that it names is the pair's basis. Contradictions are taken out on both sides, and a
+    pair whose worse side is learned from another conversation. A pair's sides are texts: by native calling none has a
+    call in it.
     """
     chats = list(conversations)
     offers = Offers(chats, (), BASH)
     left_out, found = Counter[str](), list[PreferencePair]()
-    for chat in chats:
-        tools = tools_of(chat, offers)
-        for one in (*siblings(chat, tools), *suggestions(chat), *mended_calls(chat, tools)):
-            _keep(one, tools, protocol, source, found, left_out)
-    for one in edited(chats, edits):
-        if isinstance(one, str):
-            left_out[one] += 1
+    learned = _learned(chats, offers, protocol)
+    for one in (*_judged_places(chats, offers), *edited(chats, edits)):
+        made = one if isinstance(one, str) else _pair(one, tools_of(one.chat, offers), protocol, source, learned)
+        if isinstance(made, str):
+            left_out[made] += 1
         else:
-            _keep(one, tools_of(one.chat, offers), protocol, source, found, left_out)
+            found.append(made)
     pairs = without_contradictions(found, left_out)
     return PairsFromEvidence(pairs=tuple(pairs), left_out=dict(left_out.most_common()))
 
 
-def _keep(
-    one: Compared | str,
-    tools: Sequence[ToolSpec],
-    protocol: Protocol,
-    source: str,
-    found: list[PreferencePair],
-    left_out: Counter[str],
-) -> None:
-    made = one if isinstance(one, str) else _pair(one, tools, protocol, source)
-    if isinstance(made, str):
-        left_out[made] += 1
-    else:
-        found.append(made)
+def _judged_places(chats: Sequence[Conversation], offers: Offers) -> Iterator[Compared | str]:
+    for chat in chats:
+        tools = tools_of(chat, offers)
+        yield from (*siblings(chat, tools), *suggestions(chat), *mended_calls(chat, tools))
 
 
-def _pair(one: Compared, tools: Sequence[ToolSpec], protocol: Protocol, source: str) -> PreferencePair | str:
+def _learned(chats: Sequence[Conversation], offers: Offers, protocol: Protocol) -> set[str]:
+    """The places of the answers that the rows of these chats teach."""
+    called_bad = {place for chat in chats for place in places_called_bad(chat)}
+    kept = [(chat, good_beginning(chat, tools_of(chat, offers), protocol)[0]) for chat in chats]
+    return {place for chat, some in kept for place in places_learned(chat, some)} - called_bad
+
+
+def _pair(
+    one: Compared, tools: Sequence[ToolSpec], protocol: Protocol, source: str, learned: Collection[str]
+) -> PreferencePair | str:
     """The pair, or why there is none."""
     if not any(message.role == "user" for message in one.before):
         return "before anything was asked"
-    sides, tools = _as_commands((one.chosen, one.rejected), tools)
+    sides = one.chosen, one.rejected
+    if places((*one.before, one.rejected))[-1] in learned:
+        return "the worse side is what another conversation teaches"
+    if protocol == "native" and any(side.tool_calls for side in sides):
+        return "a native call, which a pair of texts cannot say"
     if fault := no_model(sides[0], tools, protocol):
         return f"the better side is no model: {fault}"
     request = asked_of((*one.before, *sides), one.chat.system, tools, protocol)
@@ -96,7 +104,7 @@ def _pair(one: Compared, tools: Sequence[ToolSpec], protocol: Protocol, source: 
         return "the worse side is empty or cannot be read"
     if chosen.strip() == rejected.strip() or (not sides[0].tool_calls and normalised(chosen) == normalised(rejected)):
         return "nothing to tell apart"
-    basis = _failure(prompt, sides[0], chosen, rejected, tools) if tools else one.basis
+    basis = _failure(prompt, sides[0], rejected, tools, protocol) if tools else one.basis
     if basis is None:
         return "the checker finds no fault in the worse side"
     source_of = one.chat.source
@@ -114,24 +122,12 @@ def _pair(one: Compared, tools: Sequence[ToolSpec], protocol: Protocol, source: 
     )
 
 
-def _as_commands(
-    sides: tuple[ChatMessage, ChatMessage], tools: Sequence[ToolSpec]
-) -> tuple[tuple[ChatMessage, ChatMessage], Sequence[ToolSpec]]:
-    """Two answers that are a command each as calls of a shell: what was judged is the command, and that can be made."""
-    found = [_COMMAND.fullmatch(side.content) for side in sides]
-    if tools or not all(found) or any(side.tool_calls for side in sides):
-        return sides, tools
-    calls = [ToolCall(name=BASH.name, arguments={"command": one[1].strip()}) for one in found if one]
-    first, second = (ChatMessage(role="assistant", tool_calls=(call,)) for call in calls)
-    return (first, second), (BASH,)
-
-
 def _text(side: ChatMessage) -> str:
     return write_calls(side.tool_calls) if side.tool_calls else side.content
 
 
 def _failure(
-    prompt: tuple[ChatMessage, ...], better: ChatMessage, chosen: str, rejected: str, tools: Sequence[ToolSpec]
+    prompt: tuple[ChatMessage, ...], better: ChatMessage, rejected: str, tools: Sequence[ToolSpec], protocol: Protocol
 ) -> str | None:
     """The failure that the evaluation's checker names in the worse side where the better one is right; None for none.
 
@@ -144,7 +140,7 @@ def _failure(
     )
     check = Check(rule="exact" if calls else "never", accepted=accepted, evidence="rating")
     task = Task(id="pair", messages=prompt, tools=tuple(tools), check=check)
-    judged = judge_agent(task, Completion(text=rejected), "json")
+    judged = judge_agent(task, Completion(text=rejected), protocol)
     if judged.outcome == "correct":
         return None if calls else WORSE_ANSWER
     return judged.failure

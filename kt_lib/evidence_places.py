@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kt_lib.branches import PASSED_OVER, as_seen, opinion
+from kt_lib.branches import JUDGED_BOTH_WAYS, PASSED_OVER, as_seen, judged_both_ways, opinion
 from kt_lib.calls.schemas import fits_schema
 from kt_lib.records import ChatMessage, Conversation, Edit, Message, Record, ToolCall, ToolSpec
 from kt_lib.turns import TurnAnswer, answers_after
@@ -44,7 +44,9 @@ def siblings(chat: Conversation, tools: Sequence[ToolSpec]) -> Iterator[Compared
             yield from _against_one_another(chat, parent, answers_after(parent, children), tools)
         elif beside == 1 and parent.role == "user":
             answers = answers_after(parent, children)
-            if len(answers) == 1 and opinion(answers[0]).value < 0:
+            if len(answers) == 1 and judged_both_ways(answers[0]):
+                yield JUDGED_BOTH_WAYS
+            elif len(answers) == 1 and opinion(answers[0]).value < 0:
                 yield ALONE
 
 
@@ -52,7 +54,8 @@ def _against_one_another(
     chat: Conversation, parent: Message, answers: Sequence[TurnAnswer], tools: Sequence[ToolSpec]
 ) -> Iterator[Compared | str]:
     before = chat.branch(parent.id)
-    good, bad = _judged(answers, tools)
+    yield from (JUDGED_BOTH_WAYS for answer in answers if judged_both_ways(answer))
+    good, bad = _judged([answer for answer in answers if not judged_both_ways(answer)], tools)
     for number, (worse, against) in enumerate(bad):
         if good:
             better, because = good[number % len(good)]

@@ -47,7 +47,8 @@ def taught_by(
     """An SFT row for each answer said to be right or corrected, and a pair for each correction.
 
     An agent's answer must hold by the protocol; what says only "wrong" teaches nothing yet. An exchange that is like an
-    evaluation task, or names what only one of them names, is left out: it would spoil the proof.
+    evaluation task, or names what only one of them names, is left out: it would spoil the proof. By native calling a
+    right call is learned as one, and no call stands in a pair, whose sides are texts.
     """
     rows, pairs, left_out = list[SftRow](), list[PreferencePair](), Counter[str]()
     for one in interactions:
@@ -56,12 +57,13 @@ def taught_by(
             left_out[_reason(one)] += 1
             continue
         request = request_of(one, protocol)
-        row = _row(one, request, right)
+        made, meant = (_calls_in(text, one) if protocol == "native" else () for text in (right, one.output))
+        row = _row(one, request, right, made)
         if measure_leakage(tasks, [row], [], [], threshold).leaks:
             left_out["like an evaluation task"] += 1
             continue
         rows.append(row)
-        if one.verdict == "corrected" and one.output.strip() and one.output != right:
+        if one.verdict == "corrected" and one.output.strip() and one.output != right and not (made or meant):
             pairs.append(_pair(one, request, right))
     return Taught(rows=tuple(rows), pairs=tuple(pairs), left_out=dict(sorted(left_out.items())))
 
@@ -120,9 +122,14 @@ def request_of(one: Interaction, protocol: Protocol) -> Request:
     return agent_request(task, protocol) if one.mode == "agent" else chat_request(task)
 
 
-def _row(one: Interaction, request: Request, right: str) -> SftRow:
+def _calls_in(right: str, one: Interaction) -> tuple[ToolCall, ...]:
+    return read_agent(Completion(text=right), one.tools, "json").calls if one.mode == "agent" else ()
+
+
+def _row(one: Interaction, request: Request, right: str, calls: tuple[ToolCall, ...]) -> SftRow:
+    answer = ChatMessage(role="assistant", content="" if calls else right, tool_calls=calls)
     return SftRow(
-        messages=(*request.messages, ChatMessage(role="assistant", content=right)),
+        messages=(*request.messages, answer),
         tools=request.tools,
         kind=KIND,
         task_id=one.id,

@@ -1,4 +1,4 @@
-"""Take e-mail addresses, phone numbers, keys and tokens out of text, before it leaves the machine or is shown.
+"""Take e-mail addresses, phone, card and account numbers, keys and tokens out of text before it leaves the machine.
 
 Own patterns, because what is wanted is spans to replace in running text, in linear time and without a network:
 detect-secrets reports secrets line by line and its entropy plugins take digests and ids; presidio needs a language
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from kt_lib.records import ChatMessage, ToolCall, ToolSpec
 from kt_lib.secret_patterns import Span, find_secrets
 
-PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|KEY|TOKEN|PASSWORD|PRIVATE_KEY)_[0-9]+>")
+PLACEHOLDER = re.compile(r"<(?:EMAIL|PHONE|CARD|IBAN|KEY|TOKEN|PASSWORD|PRIVATE_KEY)_[0-9]+>")
 _ENDS_A_TEXT = re.compile(r"[\"'`\\\n]")
 
 
@@ -42,7 +42,7 @@ class Redacted(NamedTuple):
     text: str
     """The text with placeholders such as `<EMAIL_1>`; the same secret has the same placeholder."""
     counts: dict[str, int]
-    """How many were taken out, by kind: email, phone, key, token, password, private_key."""
+    """How many were taken out, by kind: email, phone, card, iban, key, token, password, private_key."""
 
 
 def redact(text: str) -> Redacted:

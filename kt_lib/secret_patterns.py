@@ -1,4 +1,4 @@
-"""Where e-mail addresses, phone numbers, keys, tokens and passwords stand in a text; every pattern runs in linear time.
+"""Where e-mail addresses, phone, card and account numbers, keys, tokens and passwords stand in a text, in linear time.
 
 Possessive quantifiers and bounded repeats keep a match from being tried again and again: text comes from anywhere.
 """
@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable, Iterator
 from re import Match
 
+from kt_lib.account_numbers import bank_accounts, card_numbers
+
 Span = tuple[int, int, str]
-"""(start, end, kind): kind is email, phone, key, token, password or private_key."""
+"""(start, end, kind): kind is email, phone, card, iban, key, token, password or private_key."""
 
 
 def find_secrets(text: str) -> list[Span]:
@@ -53,7 +55,7 @@ def _find_once(text: str) -> list[Span]:
     return [(start, end, kind) for start, end, _, kind in merged]
 
 
-_PASSES = 4
+_PASSES = 16
 
 # --- keys and tokens whose form gives them away ----------------------------------------------------------------------
 
@@ -266,12 +268,21 @@ def _phones(text: str) -> Iterator[Span]:
                 yield *found.span("number"), "phone"
 
 
+# --- money -----------------------------------------------------------------------------------------------------------
+
+
+def _money(text: str) -> Iterator[Span]:
+    yield from ((*span, "card") for span in card_numbers(text))
+    yield from ((*span, "iban") for span in bank_accounts(text))
+
+
 _FINDERS: tuple[Callable[[str], Iterator[Span]], ...] = (
     _private_keys,
     _passwords_in_addresses,
     _provider_keys,
     _tokens,
     _assigned,
+    _money,
     _emails,
     _phones,
 )

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from chats_by_hand import DISK, RESTART, call, chain, conversation, message, result
 
+from kt_lib.branches import JUDGED_BOTH_WAYS
 from kt_lib.calls.protocol import read_agent
 from kt_lib.conversation_rows import RowsFromChats, conversation_rows
 from kt_lib.prompts import AGENT_PROMPTS, list_tools
-from kt_lib.records import Completion, Conversation, MessagePart, Protocol
+from kt_lib.records import Completion, Conversation, MessagePart, Protocol, Rating
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.store import Store
 
@@ -177,6 +178,53 @@ def test_a_talk_rated_bad_as_a_whole_gives_no_row() -> None:
     talk = chain(("user", "Hi"), ("assistant", "Hello!"), ("user", "Bye"), ("assistant", "Bye!"), rating=-1)
     found = rows_of(conversation(*talk, format="star.dialogue"))
     assert (found.rows, found.left_out) == ((), {"the whole talk was rated bad": 1})
+
+
+def test_where_only_the_last_answer_was_judged_it_alone_is_learned() -> None:
+    talk = chain(ASKED, ("assistant", "Which disk?"), ("user", "The first."), ("assistant", "81%."), rating=1)
+    found = rows_of(conversation(*talk, format="taskmaster.action"))
+    (row,) = found.rows
+    assert (row.learn, len(row.messages)) == ("last", 4)
+    assert row.basis.startswith("rated good; ")
+
+
+def test_where_only_the_last_answer_was_judged_and_it_cannot_be_learned_nothing_is() -> None:
+    talk = chain(ASKED, ("assistant", "Which disk?"), ("user", "The first."), ("assistant", "81%."), rating=-1)
+    found = rows_of(conversation(*talk, format="taskmaster.action"))
+    assert (found.rows, found.left_out, found.cut) == ((), {"rated bad": 1}, {})
+
+
+def test_the_basis_says_whose_word_it_is_of_everything_that_is_learned() -> None:
+    talk = [ASKED, ("assistant", "Which disk?"), ("user", "The first."), ("assistant", "81%.")]
+    (mixed,) = rows_of(conversation(*chain(*talk, rating=1))).rows
+    assert mixed.basis == "some as recorded, some rated good; chats.json, item 3"
+    (whole,) = rows_of(conversation(*chain(*talk, rating=1), format="star.dialogue")).rows
+    assert whole.basis == "the whole talk rated good; chats.json, item 3"
+
+
+def test_an_answer_called_bad_in_one_conversation_is_not_learned_from_another() -> None:
+    bad = conversation(*chain(ASKED, ("assistant", "No idea. "), rating=-1), name="bad")
+    again = [("user", "Well?"), ("assistant", "81%.")]
+    same = conversation(*chain(ASKED, ("assistant", "No idea."), *again), name="same")
+    other = conversation(*chain(("user", "How full is db1?"), ("assistant", "No idea."), *again), name="other")
+    found = rows_of(bad, same, other)
+    assert [row.task_id for row in found.rows] == ["other"]
+    assert found.left_out == {"rated bad": 1, "an answer in it is called bad in another conversation": 1}
+
+
+def test_what_was_called_bad_may_stand_before_the_one_answer_that_is_learned() -> None:
+    bad = conversation(*chain(ASKED, ("assistant", "No idea."), rating=-1), format="taskmaster.action", name="bad")
+    talk = chain(ASKED, ("assistant", "No idea."), ("user", "Well?"), ("assistant", "81%."), rating=1)
+    found = rows_of(bad, conversation(*talk, format="taskmaster.action", name="good"))
+    assert [(row.task_id, row.learn) for row in found.rows] == [("good", "last")]
+
+
+def test_an_answer_judged_both_ways_is_not_learned_and_a_good_one_beside_it_is() -> None:
+    asked, torn = chain(ASKED, ("assistant", "No idea."))
+    torn = torn.model_copy(update={"rating": Rating(value=0, reason=JUDGED_BOTH_WAYS)})
+    assert rows_of(conversation(asked, torn)).left_out == {JUDGED_BOTH_WAYS: 1}
+    good = message("assistant", "good", "m0", "81%.", rating=1)
+    assert said(rows_of(conversation(asked, good, torn)))[-1] == ("assistant", "81%.")
 
 
 def test_a_system_prompt_that_lists_the_tools_in_another_form_gives_way_to_the_agents_own() -> None:

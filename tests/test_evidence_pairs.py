@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from chats_by_hand import DISK, RESTART, call, chain, conversation, message, result
 
-from kt_lib.branches import PASSED_OVER
+from kt_lib.branches import JUDGED_BOTH_WAYS, PASSED_OVER
 from kt_lib.calls.protocol import read_agent
 from kt_lib.evidence_pairs import PairsFromEvidence, evidence_pairs
 from kt_lib.prompts import AGENT_PROMPTS
 from kt_lib.records import Completion, Conversation, Edit, PreferencePair, Provenance, Rating
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.store import Store
-from kt_lib.tools_seen import BASH
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 ASKED = message("user", "u", None, "How full is web01?")
@@ -105,11 +104,45 @@ def test_a_bad_answer_alone_gives_no_pair_and_is_counted() -> None:
     assert pairs_of(conversation(ASKED, answer("a", "81%."), answer("b", "No idea.", rating=-1))).left_out == why
 
 
-def test_two_judged_commands_are_a_pair_of_calls() -> None:
-    good, bad = answer("a", "```bash\ndf -h\n```", rating=1), answer("b", "```bash\ndf -i\n```", rating=-1)
-    pair = only_pair(ASKED, good, bad)
-    assert pair.chosen == '{"tool": "bash", "params": {"command": "df -h"}}'
-    assert BASH.description in pair.prompt[0].content
+def test_by_native_calling_a_pair_is_of_words_alone_and_one_with_a_call_in_it_is_counted() -> None:
+    chats = [
+        conversation(ASKED, answer("a", good, rating=1), answer("b", bad, rating=-1), tools=(DISK,), name=str(bad))
+        for good, bad in (
+            (call("disk_usage", host="web01"), call("disk_usage", host="web02")),
+            (call("disk_usage", host="web01"), "I do not know."),
+            ("Which disk?", call("disk_usage", host="web01")),
+            ("Which disk?", "No idea."),
+        )
+    ]
+    found = evidence_pairs(chats, (), protocol="native", source="own chats")
+    assert [(pair.chosen, pair.rejected, pair.tools) for pair in found.pairs] == [("Which disk?", "No idea.", (DISK,))]
+    assert found.left_out == {"a native call, which a pair of texts cannot say": 3}
+
+
+def test_what_one_conversation_teaches_is_no_worse_side_in_another() -> None:
+    shown = Rating(value=0, reason=PASSED_OVER)
+    other = answer("b", "Which host?").model_copy(update={"rating": shown})
+    here = conversation(ASKED, answer("a", "Which disk?"), other, leaf="a", name="here")
+    assert len(pairs_of(here).pairs) == 1
+    there = conversation(ASKED, answer("a", "Which host?"), name="there")
+    found = pairs_of(here, there)
+    assert (found.pairs, found.left_out) == ((), {"the worse side is what another conversation teaches": 1})
+
+
+def test_an_answer_that_is_called_bad_somewhere_stays_the_worse_side() -> None:
+    there = conversation(ASKED, answer("b", "No idea."), name="there")
+    here = conversation(ASKED, answer("a", "81%.", rating=1), answer("b", "No idea.", rating=-1), name="here")
+    assert [pair.rejected for pair in pairs_of(here, there).pairs] == ["No idea."]
+
+
+def test_an_answer_judged_both_ways_is_on_no_side_of_a_pair() -> None:
+    torn = answer("a", call("disk_usage", host="web01")).model_copy(
+        update={"rating": Rating(value=0, reason=JUDGED_BOTH_WAYS)}
+    )
+    bad = answer("b", call("disk_usage", host="web02"), rating=-1)
+    found = pairs_of(conversation(ASKED, torn, bad, tools=(DISK,)))
+    assert (found.pairs, found.left_out) == ((), {JUDGED_BOTH_WAYS: 1, "a bad answer without a good one beside it": 1})
+    assert pairs_of(conversation(ASKED, torn, tools=(DISK,))).left_out == {JUDGED_BOTH_WAYS: 1}
 
 
 @pytest.mark.parametrize("host", [5, None])
@@ -207,7 +240,7 @@ def test_no_secret_comes_into_a_pair_and_both_sides_call_it_the_same() -> None:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the checkout")
-@pytest.mark.parametrize(("name", "least"), [("taskmaster4", 225), ("nl2bash", 800), ("star", 4800), ("openwebui", 0)])
+@pytest.mark.parametrize(("name", "least"), [("taskmaster4", 225), ("nl2bash", 570), ("star", 4800), ("openwebui", 0)])
 def test_real_evidence_gives_pairs_that_the_checker_tells_apart(name: str, least: int, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     ingest([DATA / name], store)

@@ -197,6 +197,17 @@ def test_a_native_call_is_learned_in_the_protocols_form(store: InteractionStore)
     assert row.messages[-1].content == CALL
 
 
+def test_by_native_calling_what_is_right_is_learned_as_a_call_and_no_pair_holds_one(store: InteractionStore) -> None:
+    judged(store, "agent", "I would run df", "corrected", CALL)
+    judged(store, "agent", CALL, "corrected", "Which disk?")
+    judged(store, "agent", "No.", "corrected", "Which disk?")
+    taught = taught_by(store.all(judged=True), [], "native", 0.95)
+    call = ToolCall(name="bash", arguments={"command": "df -h"})
+    assert [row.messages[-1].tool_calls for row in taught.rows] == [(call,), (), ()]
+    assert [row.messages[-1].content for row in taught.rows] == ["", "Which disk?", "Which disk?"]
+    assert [(pair.chosen, pair.rejected) for pair in taught.pairs] == [("Which disk?", "No.")]
+
+
 def test_a_version_that_cannot_be_opened_does_not_answer_by_another(store: InteractionStore) -> None:
     def opened(name: str) -> Parrot:
         if name == "gone":

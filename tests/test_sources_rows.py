@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kt_lib.branches import PASSED_OVER
-from kt_lib.records import Conversation, Edit, SetAside, Task
+from kt_lib.branches import JUDGED_BOTH_WAYS, PASSED_OVER
+from kt_lib.conversation_rows import conversation_rows
+from kt_lib.records import Conversation, Edit, Rating, SetAside, Task
 from kt_lib.sources.found import Found, Unusable
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.licences import Terms, licence_named
 from kt_lib.sources.mapping import FileReader
 from kt_lib.sources.store import Store
 from kt_lib.tasks_from_chats import tasks_from_conversations
+from kt_lib.tools_seen import BASH
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 WEATHER = {
@@ -122,15 +125,97 @@ def test_a_toolace_row_has_its_tools_in_the_prompt_and_its_calls_in_pythons_form
     assert chat.tools[0].parameters["type"] == "object"
 
 
-def test_an_agentinstruct_row_keeps_its_thoughts_and_acts_as_text() -> None:
-    act = "Think: count them.\n\nAct: bash\n\n```bash\nls | wc -l\n```"
-    row = {
-        "conversations": [
-            {"from": "human", "loss": None, "value": "how many?"},
-            {"from": "gpt", "loss": 1, "value": act},
-        ]
-    }
-    assert told(talk(row)) == [("user", "how many?", []), ("assistant", act, [])]
+def spoken(*said: tuple[str, str, bool | None]) -> dict[str, Any]:
+    return {"id": "x", "conversations": [{"from": who, "value": text, "loss": loss} for who, text, loss in said]}
+
+
+OS_TOLD = "You are an assistant that will act like a person. Act: bash, finish or answer.\n\nNow, my problem is:\n\n"
+OS_EXAMPLE = (
+    ("human", OS_TOLD + "how many files are in /etc?", None),
+    ("gpt", "Think: print them.\n\nAct: bash\n\n```bash\nls /etc\n```", False),
+    ("human", "The output of the OS:\n220", None),
+    ("gpt", "Think: 220.\n\nAct: answer(220)", False),
+)
+OS_TASK = (
+    ("human", "Now, I will start a new problem in a new OS. My problem is:\n\nhow many logs?", None),
+    ("gpt", "Think: count (them).\n\nAct: bash \n\n```bash\ncd /var\nls *.log | wc -l\n```", True),
+    ("human", "The output of the OS:\n\n3\n# ", None),
+    ("gpt", "Think: check.\nAct: bash\n\n```bash\ntrue\n```", True),
+    ("human", "The output of the OS is empty.", None),
+    ("gpt", "Think: it is 3.\n\nAct: answer(3 (three))", True),
+)
+
+
+def test_agentinstructs_acts_on_an_os_are_calls_and_its_example_is_not_learned() -> None:
+    chat = talk(spoken(*OS_EXAMPLE, *OS_TASK))
+    assert told(chat) == [
+        ("user", "how many logs?", []),
+        ("assistant", "count (them).", [("bash", {"command": "cd /var\nls *.log | wc -l"})]),
+        ("tool", "", []),
+        ("assistant", "check.", [("bash", {"command": "true"})]),
+        ("tool", "", []),
+        ("assistant", "it is 3.", [("answer", {"answer": "3 (three)"})]),
+    ]
+    assert [part.text for one in chat.messages for part in one.parts if part.kind == "tool_result"] == ["3\n# ", ""]
+    assert ([tool.name for tool in chat.tools], chat.system) == (["bash", "answer", "finish"], None)
+    (row,) = conversation_rows([chat], protocol="json", source="agentinstruct").rows
+    assert row.messages[-1].content == '{"tool": "answer", "params": {"answer": "3 (three)"}}'
+
+
+def test_a_finished_task_on_an_os_is_a_call_without_parameters() -> None:
+    done = ("gpt", "Think: done.\n\nAct: finish", True)
+    assert told(talk(spoken(*OS_TASK[:3], done)))[-1] == ("assistant", "done.", [("finish", {})])
+
+
+def test_without_losses_an_example_is_a_task_like_the_next_and_its_answer_ends_it() -> None:
+    plain = [{"from": who, "value": text} for who, text, _ in (*OS_EXAMPLE, *OS_TASK)]
+    assert [role for role, _, _ in told(talk({"conversations": plain}))][:5] == [
+        "user", "assistant", "tool", "assistant", "user",
+    ]  # fmt: skip
+
+
+def test_agentinstructs_sql_is_a_call_and_ok_is_not_learned() -> None:
+    row = spoken(
+        ("human", "I will ask you a question. Action: Operation\n```sql\nSELECT 1;\n```", None),
+        ("gpt", "Ok.", False),
+        ("human", "How many teenagers?", None),
+        ("gpt", "Count them.\nAction: Operation\n```sql\nSELECT COUNT(*) FROM `c`\n```", True),
+        ("human", "[(28,)]", None),
+        ("gpt", "Action: Answer\nFinal Answer: [28]", True),
+    )
+    assert told(talk(row)) == [
+        ("user", "How many teenagers?", []),
+        ("assistant", "Count them.", [("operation", {"sql": "SELECT COUNT(*) FROM `c`"})]),
+        ("tool", "", []),
+        ("assistant", "", [("answer", {"answer": "[28]"})]),
+    ]
+
+
+def test_other_agentinstruct_tasks_keep_their_words_and_what_they_were_told() -> None:
+    task = (("human", "Your task is to: heat an egg.", None), ("gpt", "Thought: go.\nAction: go to fridge 1", True))
+    chat = talk(spoken(("human", "Interact with a household.", None), ("gpt", "OK.", False), *task))
+    assert chat.system == "Interact with a household."
+    assert told(chat) == [("user", task[0][1], []), ("assistant", task[1][1], [])]
+    example = (("human", "heat a cup", None), ("gpt", "Action: think", False))
+    shown = talk(spoken(("human", "Interact.", None), ("gpt", "OK.", False), *example, *task))
+    assert shown.system == "User: Interact.\n\nAssistant: OK.\n\nUser: heat a cup\n\nAssistant: Action: think"
+
+
+def test_an_act_that_is_not_wholly_one_leaves_the_words_of_its_row() -> None:
+    two = "Think: a.\n\nAct: bash\n\n```bash\nls\n```\n\nAct: bash\n\n```bash\npwd\n```"
+    assert told(talk(spoken(("human", "how many?", None), ("gpt", two, True))))[-1] == ("assistant", two, [])
+
+
+def test_an_act_of_nothing_but_space_is_read_in_linear_time() -> None:
+    started = time.process_time()
+    for begun in ("", "Think:", "Action: Operation\n```sql\nx"):
+        talk(spoken(("human", "a", None), ("gpt", f"{begun}{' ' * 100_000}b", True)))
+    assert time.process_time() - started < 5
+
+
+def test_an_answer_of_loss_false_amid_learned_ones_cannot_be_kept() -> None:
+    with pytest.raises(Unusable, match="loss false"):
+        found(spoken(("human", "a", None), ("gpt", "b", True), ("human", "c", None), ("gpt", "d", False)))
 
 
 def test_an_alpaca_row_is_one_turn() -> None:
@@ -156,6 +241,8 @@ def test_an_alpaca_row_is_one_turn() -> None:
         ({"system": "s", "chat": "no speaker"}, "USER: or ASSISTANT:"),
         ({"context": "[]", "generation": "{}", "reward": 1}, "without a context"),
         ({"description": "d", "prediction": " ", "correct command": "y"}, "without its request"),
+        ({"description": "cut it", "prediction": "cut -c [number]", "correct command": "n"}, "a placeholder"),
+        ({"description": "d", "prediction": 'find __SP__UNK -name "x"', "correct command": "y"}, "a placeholder"),
     ],
 )
 def test_a_row_that_cannot_be_used_says_why(row: dict[str, Any], why: str) -> None:
@@ -189,6 +276,25 @@ def test_a_csv_of_judged_commands_is_read_row_by_row(tmp_path: Path) -> None:
     assert (report.totals.stored, report.totals.set_aside) == (2, 1)
     (aside,) = store.read(SetAside)
     assert (aside.source.place, aside.reason) == ("line 4", "2 cells where the header has 3")
+
+
+def test_a_judged_command_is_a_call_of_a_shell() -> None:
+    chat = talk(
+        {"description": "delete lines of [number]", "prediction": "sed /[number]/d f.c*", "correct command": "y"}
+    )
+    command = "sed /[number]/d f.c*"
+    assert told(chat) == [("user", "delete lines of [number]", []), ("assistant", "", [("bash", {"command": command})])]
+    assert chat.tools == (BASH,)
+
+
+@pytest.mark.parametrize("verdicts", ["yn", "ny", "yny", "nyn", "nnny"])
+def test_a_command_judged_right_and_wrong_counts_as_neither_in_any_order(verdicts: str, tmp_path: Path) -> None:
+    for number, verdict in enumerate(verdicts):
+        (tmp_path / f"{number}.csv").write_text(f"description,prediction,correct command\nlist,ls -a,{verdict}\n")
+    store = Store(tmp_path / "store")
+    ingest(sorted(tmp_path.glob("*.csv")), store)
+    (chat,) = store.read(Conversation)
+    assert chat.messages[-1].rating == Rating(value=0, reason=JUDGED_BOTH_WAYS)
 
 
 def test_a_licence_beside_a_file_and_the_consent_stated_go_with_every_record(tmp_path: Path) -> None:

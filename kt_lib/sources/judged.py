@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kt_lib.records import MessagePart, Provenance, Rating
@@ -9,6 +10,10 @@ from kt_lib.sources.chains import Turn, conversation_from, said
 from kt_lib.sources.fields import dict_of, list_of, loaded, number_of, shown, text_of
 from kt_lib.sources.found import Found, Unusable
 from kt_lib.sources.openwebui_details import call_part, result_part
+from kt_lib.tools_seen import BASH
+
+_PLACEHOLDER = re.compile(r"\w*__SP__\w*|\b_*UNK\w*|\[[a-z]{4,}\]")
+"""What NL2Bash's models write where they know no value: `__SP__UNK`, `[regex]`, `[quantity]`."""
 
 
 def taskmaster_row(row: dict[str, Any], source: Provenance) -> Found:
@@ -45,13 +50,15 @@ def _taskmaster_turn(raw: Any) -> Turn:
 def nl2bash_row(row: dict[str, Any], source: Provenance) -> Found:
     """`description,prediction,...,correct command`: a request, a predicted command, and a person's y or n.
 
-    Predictions for one request are branches of one conversation.
+    Predictions for one request are branches of one conversation, each a call of a shell: that is what was judged.
     """
     asked, command = text_of(row.get("description")).strip(), text_of(row.get("prediction")).strip()
     verdict = text_of(row.get("correct command")).strip().lower()
     if not asked or not command:
         raise Unusable("a judged command without its request or its prediction")
+    if any(found not in asked for found in _PLACEHOLDER.findall(command)):
+        raise Unusable("a judged command with a placeholder where a value is due")
     rating = Rating(value=1 if verdict == "y" else -1, reason="judged by people") if verdict in ("y", "n") else None
-    answer: Turn = ("assistant", (MessagePart(kind="text", text=f"```bash\n{command}\n```"),))
-    talk = conversation_from([said("user", asked), answer], source, rating=rating, grows_from=1)
+    answer: Turn = ("assistant", (call_part(BASH.name, {"command": command}, None),))
+    talk = conversation_from([said("user", asked), answer], source, tools=(BASH,), rating=rating, grows_from=1)
     return Found(conversations=(talk,))

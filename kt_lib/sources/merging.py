@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kt_lib.branches import JUDGED_BOTH_WAYS
 from kt_lib.records import Conversation, Message, Rating
 from kt_lib.sources.found import Feedback
 from kt_lib.sources.openwebui import message_id
@@ -15,7 +16,8 @@ def grown(old: Conversation, new: Conversation) -> Conversation:
     have = {_key(message): message for message in later.messages}
     lost = [message for message in earlier.messages if _key(message) not in have]
     before = {_key(message): message for message in earlier.messages}
-    kept = [_with_rating(message, before.get(_key(message))) for message in later.messages]
+    undated = old.updated is None and new.updated is None
+    kept = [_with_rating(message, before.get(_key(message)), undated) for message in later.messages]
     if not lost and all(one is other for one, other in zip(kept, later.messages, strict=True)):
         return later
     names = [{message.id: _key(message) for message in version.messages} for version in (later, earlier)]
@@ -73,11 +75,16 @@ def _key(message: Message) -> str:
     return message.source_id or message.id
 
 
-def _with_rating(message: Message, other: Message | None) -> Message:
-    """The later version's rating, or the other's where it has none."""
-    if message.rating is None and other is not None and other.rating is not None:
+def _with_rating(message: Message, other: Message | None, undated: bool) -> Message:
+    """The later version's rating, or the other's where it has none; of two without a time neither is the later."""
+    if other is None or other.rating is None or message.rating == other.rating:
+        return message
+    if message.rating is None:
         return message.model_copy(update={"rating": other.rating})
-    return message
+    torn = JUDGED_BOTH_WAYS in (message.rating.reason, other.rating.reason)
+    if not undated or not (torn or message.rating.value * other.rating.value < 0):
+        return message
+    return message.model_copy(update={"rating": Rating(value=0, reason=JUDGED_BOTH_WAYS)})
 
 
 def _relinked(messages: list[tuple[Message, str | None]]) -> tuple[list[Message], dict[str, str]]:

@@ -10,15 +10,17 @@ ShareGPT with `function_call`, `observation` and `tools` as JSON text, Alpaca wi
 `rejected`: `hiyouga/LLaMA-Factory`, data/README.md and data/glaive_toolcall_en_demo.json.
 Hermes: the card of `NousResearch/hermes-function-calling-v1`. ToolACE: scripts after `NVlabs/Tool-N1`.
 AgentInstruct: the card of `THUDM/AgentInstruct` (`from`, `loss`, `value`) and its rows in `neulab/agent-data-protocol`,
-datasets/agenttuning_os/sample_raw.json; what it does stands in its words (`Act: bash`), and stays there.
+datasets/agenttuning_os/sample_raw.json; what it does stands in its words, see `sources.agentinstruct`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from kt_lib.records import Conversation, MessagePart, Provenance, Rating, Role, ToolSpec
+from kt_lib.sources.agentinstruct import task_turns
 from kt_lib.sources.calls_written import assistant_parts, call_parts, joined, result_parts
 from kt_lib.sources.chains import Turn, conversation_from, said
 from kt_lib.sources.fields import list_of, shown, text_of
@@ -59,10 +61,12 @@ def _without_notes(turns: list[Turn]) -> list[Turn]:
     return [(role, parts) for role, parts in turns if parts or role != "assistant"]
 
 
-def _conversation(turns: list[Turn], row: dict[str, Any], source: Provenance, **more: Any) -> Conversation:
+def _conversation(
+    turns: list[Turn], row: dict[str, Any], source: Provenance, tools: Sequence[ToolSpec] = (), **more: Any
+) -> Conversation:
     """The turns of a row with the calls and results that stand in their words; a list of tools in a prompt is read."""
     system = "\n".join(part.text for part in turns[0][1]) if turns and turns[0][0] == "system" else ""
-    tools = tools_of(row) or tools_in_text(system)
+    tools = [*tools] or tools_of(row) or tools_in_text(system)
     if _DECLARED.search(system):
         rest = _DECLARED.sub("", system).strip()
         turns = [*([said("system", rest)] if rest else []), *turns[1:]]
@@ -95,9 +99,10 @@ def _read_words(role: Role, parts: tuple[MessagePart, ...], tools: list[ToolSpec
 def sharegpt_row(row: dict[str, Any], source: Provenance) -> Found:
     """`{conversations: [{from, value}]}`, a rating in `kto_tag`, and two answers of which `chosen` is the better."""
     spoken = [_spoken(one, number) for number, one in enumerate(list_of(row["conversations"]), 1)]
+    turns, tools = task_turns(spoken, [one.get("loss") for one in list_of(row["conversations"])])
     if system := text_of(row.get("system")):
-        spoken.insert(0, said("system", system))
-    return _rated(spoken, row, source, title=shown(row.get("id")))
+        turns.insert(0, said("system", system))
+    return _rated(turns, row, source, title=shown(row.get("id")), tools=tools)
 
 
 def _spoken(one: Any, number: int) -> Turn:

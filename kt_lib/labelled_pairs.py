@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from kt_lib.calls.protocol import read_agent
 from kt_lib.calls.schemas import fits_schema
 from kt_lib.calls.writing import write_calls
+from kt_lib.deduplication import without_near
 from kt_lib.labels import Label, Question, Side
-from kt_lib.leakage import request
 from kt_lib.prompts import agent_request, chat_request
 from kt_lib.records import Check, Completion, PreferencePair, Protocol, Record, Request, Task
-from kt_lib.splits import near_duplicates, normalised
 from kt_lib.standing import how_given
 
 _FIRST_IS_BETTER = {"first": True, "second": False, "no": True, "yes": False}
@@ -38,8 +37,8 @@ def labelled_pairs(
 ) -> LabelledPairs:
     """A pair for each label that says which of two texts is better, where the prompt before them is known.
 
-    `training` holds the conversations in the train part: labels on others teach nothing. A pair whose request is one of
-    an evaluation task, or at least `threshold` like it, is left out too: the same words may stand in two conversations.
+    `training` holds the conversations in the train part: labels on others teach nothing. What `without_near` finds near
+    an evaluation task is left out too: the same words may stand in two conversations.
     """
     asked = {question.id: question for question in questions}
     left_out: dict[str, int] = {}
@@ -52,13 +51,8 @@ def labelled_pairs(
                 found.append(made)
             else:
                 left_out[made] = left_out.get(made, 0) + 1
-    held_out = [request(task.messages) for task in tasks if task.part != "train"]
-    near = _near(found, held_out, threshold)
-    if near:
-        left_out["like an evaluation task"] = len(near)
-    return LabelledPairs(
-        pairs=tuple(pair for at, pair in enumerate(found) if at not in near), left_out=dict(sorted(left_out.items()))
-    )
+    kept, near = without_near(found, tasks, threshold)
+    return LabelledPairs(pairs=tuple(kept), left_out=dict(sorted((left_out | near).items())))
 
 
 def labels_first(labelled: LabelledPairs, others: Iterable[PreferencePair], most: int) -> list[PreferencePair]:
@@ -110,6 +104,8 @@ def _texts(question: Question, better_first: bool, protocol: Protocol) -> tuple[
     task = Task(
         id=question.id, messages=question.context, tools=question.tools, check=Check(rule="exact", evidence="none")
     )
+    if protocol == "native" and (first.calls or second.calls):
+        return "a native call, which a pair of texts cannot say"
     if second.name == "agent":
         why = _no_model(first if better_first else second, task)
         told = write_calls(first.calls) if first.calls else first.text
@@ -140,11 +136,3 @@ def _written(agent: Side) -> str:
 def _was_made(side: Side) -> bool:
     """Whether calls were made, and not only told in words: what is said after their results cannot stand alone."""
     return any(call.read_from is None for call in side.calls)
-
-
-def _near(pairs: Sequence[PreferencePair], held_out: Sequence[str], threshold: float) -> set[int]:
-    """The pairs whose request is one of `held_out`, or nearly."""
-    texts = [request(pair.prompt) for pair in pairs]
-    known = {normalised(text) for text in held_out}
-    same = {at for at, text in enumerate(texts) if normalised(text) in known}
-    return same | {near.index for near in near_duplicates(texts, held_out, threshold)}

@@ -20,6 +20,7 @@ PROSE = "To see the free disk space, run:\n\n```bash\ndf -h\n```"
 DF = ToolCall(name="bash", arguments={"command": "df -h"}, read_from="df -h")
 CALL = '{"tool": "bash", "params": {"command": "df -h"}}'
 OTHER_CALL = '{"tool": "bash", "params": {"command": "ls"}}'
+NEAR = "asks what an evaluation task asks, or nearly"
 
 
 def pairs(
@@ -30,7 +31,7 @@ def pairs(
     **more: Any,
 ) -> LabelledPairs:
     agreeing = more.get("agreeing", {one.question: 1 for one in labels})
-    return labelled_pairs(asked, labels, agreeing, tasks, training, "json", 0.9)
+    return labelled_pairs(asked, labels, agreeing, tasks, training, more.get("protocol", "json"), 0.9)
 
 
 def only(found: LabelledPairs) -> PreferencePair:
@@ -99,7 +100,7 @@ def test_a_pair_whose_request_is_an_evaluation_task_is_left_out_although_its_own
     (task,) = tasks_from_conversations([a_chat(twin, answer("a9", "u1", PROSE), name="other chat")])
     assert task.part == "test"
     found = pairs(asked, label(asked[0], "first"), tasks=(task,))
-    assert found == LabelledPairs(pairs=(), left_out={"like an evaluation task": 1})
+    assert found == LabelledPairs(pairs=(), left_out={NEAR: 1})
     learned = task.model_copy(update={"part": "train"})
     assert len(pairs(asked, label(asked[0], "first"), tasks=(learned,)).pairs) == 1
 
@@ -109,7 +110,7 @@ def test_requests_without_a_word_in_them_are_told_apart_from_evaluation_tasks_to
     one, two = answer("a1", "u1", "What?", created=1.0), answer("a2", "u1", "Yes?", created=2.0)
     asked = questions_from([a_chat(ask_less, one, two)], kinds=["preference"])
     (task,) = tasks_from_conversations([a_chat(ask_less, answer("a9", "u1", PROSE), name="other chat")])
-    assert pairs(asked, label(asked[0], "first"), tasks=(task,)).left_out == {"like an evaluation task": 1}
+    assert pairs(asked, label(asked[0], "first"), tasks=(task,)).left_out == {NEAR: 1}
 
 
 def edited(asked_before: bool = True) -> list[Question]:
@@ -157,6 +158,12 @@ def test_a_better_call_of_the_agent_is_chosen_over_the_chats() -> None:
     assert (pair.chosen, pair.rejected) == (OTHER_CALL, CALL)
     told = against(OTHER_CALL, chat="Look around.", calls=())
     assert only(pairs(told, label(told[0], "second"))).rejected == "Look around."
+
+
+def test_by_native_calling_no_pair_of_texts_is_made_of_calls() -> None:
+    asked = against("I cannot do that.")
+    found = pairs(asked, label(asked[0], "first"), protocol="native")
+    assert found == LabelledPairs(pairs=(), left_out={"a native call, which a pair of texts cannot say": 1})
 
 
 @pytest.mark.parametrize(

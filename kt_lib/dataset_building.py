@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,19 @@ from kt_lib.datafiles.card import dataset_card
 from kt_lib.datafiles.layouts import write_pairs, write_rows
 from kt_lib.datafiles.lengths import Ruler
 from kt_lib.dataset_sources import MADE_HERE, Given, OnSource, Workplace, gathered
-from kt_lib.deduplication import without_copies, without_near
 from kt_lib.errors import ParameterError, SetupError
-from kt_lib.evidence_pairs import without_contradictions
 from kt_lib.leakage import LeakageReport, measure_leakage, refuse_leaks
 from kt_lib.mixes import Mix
 from kt_lib.mixing import FunnelStep, Mixed, SourceLine, mixed
-from kt_lib.permissions import OWN_CHATS, Purpose, enforce
-from kt_lib.preparing import prepared
+from kt_lib.permissions import Purpose, enforce
+from kt_lib.preparing import prepared, prepared_pairs
 from kt_lib.records import PreferencePair, Protocol, Record, SftRow, Task
 from kt_lib.yaml_files import read_yaml
 
 _SHIPPED = files("kt_lib") / "shipped_mixes"
 REPORT = "mix.json"
+_REASONS = 4
+"""Reasons told in one line."""
 
 
 class Built(Record):
@@ -102,20 +102,20 @@ def build(
     """
     _refuse_other_folder(out)
     given = gathered(mix, place, protocol, on_source)
-    people = OWN_CHATS | {name for name, one in given.items() if one.private}
     on_source("cleaning")
     ready = prepared({name: one.rows for name, one in given.items()}, place.tasks, threshold, ruler, max_length)
-    shared = {name: enforce(rows, purpose, allow, people)[0] for name, rows in ready.sources.items()}
+    shared = {name: enforce(rows, purpose, allow)[0] for name, rows in ready.sources.items()}
     drawn = mixed(mix, shared)
-    pairs, pairs_funnel = _pairs(mix, given, place.tasks, threshold, purpose, allow, people)
+    pairs, pairs_funnel = _pairs(given, drawn, place.tasks, threshold, purpose, allow, mix.seed)
     funnel = [*ready.funnel]
     if purpose == "share":
-        left = _reasons(ready.sources, allow, people)
+        left = _reasons(ready.sources, allow)
         funnel.append(FunnelStep(step="may be shared", rows=sum(map(len, shared.values())), left_out=left))
-    funnel.append(_drawn(drawn, shared))
-    drawn = drawn.model_copy(update={"lines": _with_pairs(drawn.lines, pairs)})
+    funnel.append(_drawn(mix, drawn, shared))
+    drawn = drawn.model_copy(update={"lines": _told(drawn.lines, given, pairs)})
     if not drawn.rows and not pairs:
-        raise SetupError(f"the mix {mix.name!r} finds nothing to draw: {_why_nothing(mix)}")
+        why = _why_nothing(mix, given, [*funnel, *pairs_funnel])
+        raise SetupError(f"the mix {mix.name!r} finds nothing to draw: {why}")
     leakage = measure_leakage(place.tasks, drawn.rows, pairs, (), threshold)
     refuse_leaks(leakage)
     on_source("writing")
@@ -133,28 +133,46 @@ def build(
     return _frozen(out, mix, drawn, pairs, funnel, pairs_funnel, given, leakage, card)
 
 
-def _drawn(drawn: Mixed, pools: Mapping[str, Sequence[SftRow]]) -> FunnelStep:
+def _drawn(mix: Mix, drawn: Mixed, pools: Mapping[str, Sequence[SftRow]]) -> FunnelStep:
     unasked = sum(max(0, len(pool) - line.used) for pool, line in zip(pools.values(), drawn.lines, strict=True))
-    again = sum(line.repeated for line in drawn.lines)
+    again, more = sum(line.repeated for line in drawn.lines), len(drawn.rows) - mix.rows
     step = f"drawn by the mix{f', {again:,} of them again' if again else ''}"
+    step += f", {more:,} more than the {mix.rows:,} that it declares: counts come on top of shares" if more > 0 else ""
     return FunnelStep(step=step, rows=len(drawn.rows), left_out={"more than asked for": unasked} if unasked else {})
 
 
-def _with_pairs(lines: Iterable[SourceLine], pairs: Sequence[PreferencePair]) -> tuple[SourceLine, ...]:
-    """The lines, those that give pairs and no rows marked so: they are not absent."""
+def _told(
+    lines: Iterable[SourceLine], given: Mapping[str, Given], pairs: Sequence[PreferencePair]
+) -> tuple[SourceLine, ...]:
+    """The lines, with why where a source gives no rows: one that gives pairs, or whose rows fell out, is not absent."""
     counts = Counter(pair.source for pair in pairs)
-    note = "gives no rows, and {:,} pairs"
     return tuple(
-        line.model_copy(update={"note": note.format(counts[line.name])})
-        if not line.available and counts[line.name]
-        else line
+        line if line.available else line.model_copy(update={"note": _why_no_rows(line, given[line.name], counts)})
         for line in lines
     )
 
 
-def _why_nothing(mix: Mix) -> str:
+def _why_no_rows(line: SourceLine, given: Given, pairs: Mapping[str, int]) -> str:
+    if pairs[line.name]:
+        return f"gives no rows, and {pairs[line.name]:,} pairs"
+    if given.rows:
+        return f"none of its {len(given.rows):,} rows is left: the steps below say why"
+    return f"gives no rows: {_counted(given.left_out)}" if given.left_out else line.note
+
+
+def _why_nothing(mix: Mix, given: Mapping[str, Given], steps: Iterable[FunnelStep]) -> str:
+    fallen = sum((Counter(left) for left in (*(one.left_out for one in given.values()),
+                                             *(step.left_out for step in steps))), Counter[str]())  # fmt: skip
     strange = [name for name, one in mix.sources.items() if not one.files and name not in MADE_HERE]
+    if fallen:
+        return f"all that its sources give fell out: {_counted(dict(fallen.most_common()))}"
     return f"{', '.join(strange)} comes from `--files`" if strange else "its sources are empty"
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    """The first few reasons, with how often each."""
+    told = [f"{count:,} {why}" for why, count in list(reasons.items())[:_REASONS]]
+    return "; ".join(told) + (f"; and {len(reasons) - _REASONS:,} other reasons" if len(reasons) > _REASONS else "")
 
 
 def _refuse_other_folder(out: Path) -> None:
@@ -162,47 +180,40 @@ def _refuse_other_folder(out: Path) -> None:
         raise SetupError(f"{out} holds other things and no dataset of kt's: name a new folder with --out")
 
 
-def _reasons(sources: dict[str, Any], allow: Sequence[str], people: Collection[str]) -> dict[str, int]:
-    return enforce([row for rows in sources.values() for row in rows], "share", allow, people)[1]
+def _reasons(sources: dict[str, Any], allow: Sequence[str]) -> dict[str, int]:
+    return enforce([row for rows in sources.values() for row in rows], "share", allow)[1]
 
 
 def _pairs(
-    mix: Mix,
-    given: dict[str, Given],
+    given: Mapping[str, Given],
+    drawn: Mixed,
     tasks: Iterable[Task],
     threshold: float,
     purpose: Purpose,
     allow: Sequence[str],
-    people: Collection[str],
+    seed: int,
 ) -> tuple[list[PreferencePair], list[FunnelStep]]:
-    pairs = [pair.model_copy(update={"source": name}) for name, one in given.items() for pair in one.pairs]
-    funnel = [FunnelStep(step="given by the sources", rows=len(pairs))]
-    pairs, why = enforce(pairs, "train")
+    told = [pair.model_copy(update={"source": name}) for name, one in given.items() for pair in one.pairs]
+    pairs, funnel = prepared_pairs(told, drawn.rows, tasks, threshold)
     if purpose == "share":
-        pairs, more = enforce(pairs, "share", allow, people)
-        why |= more
-    funnel.append(FunnelStep(step="permitted", rows=len(pairs), left_out=why))
-    contradictory = Counter[str]()
-    pairs = without_contradictions(pairs, contradictory)
-    funnel.append(FunnelStep(step="free of contradictions", rows=len(pairs), left_out=dict(contradictory)))
-    pairs, why = without_copies(pairs, threshold)
-    funnel.append(FunnelStep(step="each once", rows=len(pairs), left_out=why))
-    pairs, why = without_near(pairs, tasks, threshold)
-    funnel.append(FunnelStep(step="far from every evaluation task", rows=len(pairs), left_out=why))
-    pairs, why = _no_more_than_rows(mix, pairs)
+        pairs, why = enforce(pairs, "share", allow)
+        funnel.append(FunnelStep(step="may be shared", rows=len(pairs), left_out=why))
+    pairs, why = _no_more_than_rows(pairs, {line.name: line.asked for line in drawn.lines}, seed)
     funnel.append(FunnelStep(step="of each source no more than rows are asked of it", rows=len(pairs), left_out=why))
     return pairs, funnel
 
 
-def _no_more_than_rows(mix: Mix, pairs: Sequence[PreferencePair]) -> tuple[list[PreferencePair], dict[str, int]]:
+def _no_more_than_rows(
+    pairs: Sequence[PreferencePair], most: Mapping[str, int], seed: int
+) -> tuple[list[PreferencePair], dict[str, int]]:
     """Pairs drawn by source, so that none swamps the others: thousands of drafts would outweigh everything else."""
     kept: list[PreferencePair] = []
     why: dict[str, int] = {}
-    for name, portion in mix.sources.items():
-        own, most = [pair for pair in pairs if pair.source == name], portion.asked(mix.rows)
-        drawn = random.Random(f"{mix.seed} pairs {name}").sample(own, min(most, len(own)))
+    for name, count in most.items():
+        own = [pair for pair in pairs if pair.source == name]
+        drawn = random.Random(f"{seed} pairs {name}").sample(own, min(count, len(own)))
         kept += drawn
-        why |= {f"more than {most:,} of `{name}`": len(own) - len(drawn)} if len(drawn) < len(own) else {}
+        why |= {f"more than {count:,} of `{name}`": len(own) - len(drawn)} if len(drawn) < len(own) else {}
     return kept, why
 
 

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from kt_lib.branches import (
-    asked_of,
-    good_beginning,
-    no_model,
-    places,
-    places_called_bad,
-    places_learned,
-    tools_of,
-)
+from kt_lib.branches import asked_of, no_model, places, tools_of
 from kt_lib.calls.judging import judge_agent
 from kt_lib.calls.writing import write_calls
 from kt_lib.evidence_places import WORSE_ANSWER, Compared, edited, mended_calls, siblings, suggestions
@@ -27,6 +19,7 @@ from kt_lib.records import (
     PreferencePair,
     Protocol,
     Record,
+    SftRow,
     Task,
     ToolSpec,
     canonical_json,
@@ -53,16 +46,14 @@ def evidence_pairs(
     beside, or before, one that does; a draft that was changed or passed over for a suggestion. Where two answers begin
     alike, the pair is about the first thing in which they differ. The better side must read by the protocol and its
     calls must fit their tools; where it is a call, the evaluation's checker must tell the other one from it, and the
-    failure that it names is the pair's basis. Contradictions are taken out on both sides, and a
-    pair whose worse side is learned from another conversation. A pair's sides are texts: by native calling none has a
-    call in it.
+    failure that it names is the pair's basis. Contradictions are taken out on both sides; what rows
+    teach is held against them by `untaught`. A pair's sides are texts: by native calling none has a call in it.
     """
     chats = list(conversations)
     offers = Offers(chats, (), BASH)
     left_out, found = Counter[str](), list[PreferencePair]()
-    learned = _learned(chats, offers, protocol)
     for one in (*_judged_places(chats, offers), *edited(chats, edits)):
-        made = one if isinstance(one, str) else _pair(one, tools_of(one.chat, offers), protocol, source, learned)
+        made = one if isinstance(one, str) else _pair(one, tools_of(one.chat, offers), protocol, source)
         if isinstance(made, str):
             left_out[made] += 1
         else:
@@ -77,22 +68,11 @@ def _judged_places(chats: Sequence[Conversation], offers: Offers) -> Iterator[Co
         yield from (*siblings(chat, tools), *suggestions(chat), *mended_calls(chat, tools))
 
 
-def _learned(chats: Sequence[Conversation], offers: Offers, protocol: Protocol) -> set[str]:
-    """The places of the answers that the rows of these chats teach."""
-    called_bad = {place for chat in chats for place in places_called_bad(chat)}
-    kept = [(chat, good_beginning(chat, tools_of(chat, offers), protocol)[0]) for chat in chats]
-    return {place for chat, some in kept for place in places_learned(chat, some)} - called_bad
-
-
-def _pair(
-    one: Compared, tools: Sequence[ToolSpec], protocol: Protocol, source: str, learned: Collection[str]
-) -> PreferencePair | str:
+def _pair(one: Compared, tools: Sequence[ToolSpec], protocol: Protocol, source: str) -> PreferencePair | str:
     """The pair, or why there is none."""
     if not any(message.role == "user" for message in one.before):
         return "before anything was asked"
     sides = one.chosen, one.rejected
-    if places((*one.before, one.rejected))[-1] in learned:
-        return "the worse side is what another conversation teaches"
     if protocol == "native" and any(side.tool_calls for side in sides):
         return "a native call, which a pair of texts cannot say"
     if fault := no_model(sides[0], tools, protocol):
@@ -157,3 +137,28 @@ def without_contradictions(pairs: Sequence[PreferencePair], left_out: Counter[st
     if len(kept) < len(said):
         left_out["contradicted by another pair"] += len(said) - len(kept)
     return kept
+
+
+def untaught(pairs: Sequence[PreferencePair], rows: Iterable[SftRow]) -> tuple[list[PreferencePair], dict[str, int]]:
+    """The pairs whose worse side no row teaches at the same place, and how many others, by reason.
+
+    What the system says is no part of a place: a row and a pair of one talk have it from different sources. Replayed
+    chat teaches no agent: what is right to say in chat may be wrong where one has to act.
+    """
+    taught = {place for row in rows if row.kind != "chat_replay" for place in _taught(row)}
+    kept = [
+        pair
+        for pair in pairs
+        if places((*_talk(pair.prompt), ChatMessage(role="assistant", content=pair.rejected)))[-1] not in taught
+    ]
+    return kept, {"its worse side is learned from a row": len(pairs) - len(kept)} if len(kept) < len(pairs) else {}
+
+
+def _taught(row: SftRow) -> list[str]:
+    talk = _talk(row.messages)
+    found = [place for one, place in zip(talk, places(talk), strict=True) if one.role == "assistant"]
+    return found if row.learn == "all" else found[-1:]
+
+
+def _talk(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    return [one for one in messages if one.role != "system"]

@@ -9,9 +9,15 @@ from typing import NamedTuple
 from kt_lib.calls.writing import write_calls
 from kt_lib.errors import LeakageError
 from kt_lib.records import ChatMessage, Example, PreferencePair, Record, SftRow, Task, ToolSpec
-from kt_lib.splits import near_duplicates, normalised
+from kt_lib.splits import NearDuplicate, near_duplicates, normalised, standing_within
 
 _RUN = re.compile(r"[A-Za-z0-9]+")
+_LONGEST = 3
+"""Most of the user's messages in a row that are compared without what the user said before them."""
+_FEWEST = 5
+"""Words that these need for that: `and the other one?` says nothing without what led to it."""
+WITHIN = 8
+"""Words that a request needs to be looked for within longer texts: fewer stand in many by chance."""
 
 
 class Leak(Record):
@@ -20,7 +26,7 @@ class Leak(Record):
     task_id: str
     """The evaluation task."""
     kind: str
-    """entity, prompt, template or near_duplicate."""
+    """entity, prompt, template, near_duplicate or within."""
     row: str
     """Where it was found: `sft row 12 (task sha256:...)`."""
     detail: str
@@ -37,7 +43,8 @@ class LeakageReport(Record):
     entities: int
     """Made-up names in the evaluation tasks."""
     threshold: float
-    """Similarity (Jaccard over three-word shingles of the request) that counts as a near-duplicate."""
+    """Similarity that counts as a near-duplicate (Jaccard over three-word shingles of the request), and the share of a
+    request's three-word runs in a longer text from which it stands within it."""
     leaks: tuple[Leak, ...] = ()
     """What was found."""
 
@@ -49,15 +56,22 @@ def measure_leakage(
     examples: Sequence[Example],
     threshold: float,
 ) -> LeakageReport:
-    """Holds every dev and test task against every training text: its names, its whole prompt, and its likeness."""
+    """Holds every dev and test task against every training text.
+
+    A task leaks by a name of its own that stands anywhere; by its request, all that the user says in it, where that is,
+    or is at least `threshold` like (Jaccard over three-word shingles, their ends marked), what a user says before a
+    learned answer from the conversation's beginning on, or in up to three messages that follow one another (these of
+    five words or more); and by a request of eight words or more that stands within anything else: in what the user
+    says, an answer, a rejected one or a prompt, whatever stands around it (`threshold` of its three-word runs). So a
+    follow-up is compared with what led to it.
+    """
     known = list(tasks)
     held = [task for task in known if task.part != "train"]
     learned = texts_of(rows, pairs, examples)
-    asked = {text.place: text.asked for text in learned}
     leaks = [
         *shared_names(held, {text.place: text.said for text in learned}),
         *same_words(held, learned, {task.id: task.entities for task in known}),
-        *alike(held, asked, threshold),
+        *alike(held, learned, threshold),
     ]
     return LeakageReport(
         evaluation_tasks=len(held),
@@ -76,42 +90,61 @@ class Learned(NamedTuple):
     task_id: str
     """The task it was made of."""
     said: str
-    """Everything in it."""
+    """Everything in it; nothing for a part of another one."""
     asked: str
     """What the user said in it."""
 
 
 def texts_of(rows: Sequence[SftRow], pairs: Sequence[PreferencePair], examples: Sequence[Example]) -> list[Learned]:
-    """Every training text with its place; of a conversation each beginning whose answer is learned."""
+    """Every training text with its place, and the parts of it that a request may be."""
     return [
         *(text for at, row in enumerate(rows) for text in of_row(row, f"sft row {at}")),
-        *(of_pair(pair, f"pair {at}") for at, pair in enumerate(pairs)),
-        *(
-            Learned(f"example {at} (task {one.task_id})", one.task_id, said(one.messages), request(one.messages))
-            for at, one in enumerate(examples)
-        ),
+        *(text for at, pair in enumerate(pairs) for text in of_pair(pair, f"pair {at}")),
+        *(text for at, one in enumerate(examples) for text in of_example(one, f"example {at}")),
     ]
 
 
 def of_row(row: SftRow, place: str) -> list[Learned]:
-    """A row as a whole, and what was asked before each of its earlier answers that is learned too."""
-    place = f"{place} (task {row.task_id})"
+    """A row as a whole, what was asked before each of its earlier answers that is learned, and its user's messages."""
     everything = "\n".join([*shown_to_the_model(row.messages, row.tools), said(row.messages)])
-    found = [Learned(place, row.task_id, everything, request(row.messages))]
-    if row.learn == "all":
-        begun = {
-            request(row.messages[:at]): at
-            for at, message in enumerate(row.messages[:-1])
-            if message.role == "assistant" and request(row.messages[:at]) != found[0].asked
-        }
-        found += [Learned(f"{place}, turn {at}", row.task_id, "", asked) for asked, at in begun.items() if asked]
-    return found
+    whole = Learned(f"{place} (task {row.task_id})", row.task_id, everything, request(row.messages))
+    answers = (at for at, message in enumerate(row.messages) if message.role == "assistant" and row.learn == "all")
+    return [whole, *_parts(whole, row.messages, {f"turn {at}": request(row.messages[:at]) for at in answers})]
 
 
-def of_pair(pair: PreferencePair, place: str) -> Learned:
-    """A pair: both sides are learned from, each in its way."""
+def of_pair(pair: PreferencePair, place: str) -> list[Learned]:
+    """A pair, both sides of which are learned from, each in its way; and its user's messages."""
     everything = [*shown_to_the_model(pair.prompt, pair.tools), said(pair.prompt), pair.chosen, pair.rejected]
-    return Learned(f"{place} (task {pair.task_id})", pair.task_id, "\n".join(everything), request(pair.prompt))
+    whole = Learned(f"{place} (task {pair.task_id})", pair.task_id, "\n".join(everything), request(pair.prompt))
+    return [whole, *_parts(whole, pair.prompt, {})]
+
+
+def of_example(one: Example, place: str) -> list[Learned]:
+    """A few-shot example and its user's messages."""
+    whole = Learned(f"{place} (task {one.task_id})", one.task_id, said(one.messages), request(one.messages))
+    return [whole, *_parts(whole, one.messages, {})]
+
+
+def _parts(whole: Learned, messages: Sequence[ChatMessage], begun: Mapping[str, str]) -> list[Learned]:
+    """The beginnings of a conversation, and the messages of its user that follow one another, each part once."""
+    first: dict[str, str] = {}
+    for place, text in (*begun.items(), *last_said(messages).items()):
+        if text and text != whole.asked:
+            first.setdefault(text, place)
+    return [Learned(f"{whole.place}, {place}", whole.task_id, "", text) for text, place in first.items()]
+
+
+def last_said(messages: Sequence[ChatMessage]) -> dict[str, str]:
+    """What the user says in one message or in up to three that follow one another, by place: five words or more."""
+    asked = [message.content for message in messages if message.role == "user"]
+    runs = {
+        f"message {end} of the user" + (f" and {length - 1} before" if length > 1 else ""): "\n".join(
+            asked[end - length : end]
+        )
+        for end in range(1, len(asked) + 1)
+        for length in range(1, min(end, _LONGEST) + 1)
+    }
+    return {place: text for place, text in runs.items() if len(text.split()) >= _FEWEST}
 
 
 def shown_to_the_model(messages: Sequence[ChatMessage], tools: Sequence[ToolSpec]) -> list[str]:
@@ -144,18 +177,17 @@ def shared_names(tasks: Sequence[Task], texts: dict[str, str]) -> list[Leak]:
 def standing_in(names: Collection[str], texts: Sequence[str]) -> dict[str, list[int]]:
     """The texts in which each name stands as a whole word, for those that stand in any.
 
-    Only texts that hold the name's first run of letters and digits as a word of theirs are searched.
+    Only texts that hold the name's longest run of letters and digits as a word of theirs are searched: where the name
+    is a whole word, so is that.
     """
     by_run: dict[str, list[str]] = {}
     for name in names:
-        begun = _RUN.search(name)
-        by_run.setdefault(begun[0] if begun else "", []).append(name)
-    whole = {name: as_whole_word(name) for name in names}
+        by_run.setdefault(max(_RUN.findall(name), key=len, default=""), []).append(name)
     found: dict[str, list[int]] = {}
     for number, text in enumerate(texts):
         for run in by_run.keys() & {"", *_RUN.findall(text)}:
             for name in by_run[run]:
-                if whole[name].search(text):
+                if name in text and as_whole_word(name).search(text):
                     found.setdefault(name, []).append(number)
     return found
 
@@ -183,23 +215,30 @@ def masked(text: str, names: Sequence[str]) -> str:
     return normalised(re.sub(r"\d+", "0", text))
 
 
-def alike(tasks: Sequence[Task], asked: dict[str, str], threshold: float) -> list[Leak]:
-    """Evaluation tasks whose request is, or is nearly, a training request. A follow-up counts with what led to it."""
-    places, texts = list(asked), list(asked.values())
-    known = {normalised(text): place for place, text in asked.items()}
+def alike(tasks: Sequence[Task], learned: Sequence[Learned], threshold: float) -> list[Leak]:
+    """Evaluation tasks whose request is, or is nearly, a training request, or stands within a training text."""
+    texts = [text.asked for text in learned]
+    known = {normalised(text.asked): text.place for text in reversed(learned)}
     requests = [request(task.messages) for task in tasks]
-    found = [
-        Leak(task_id=task.id, kind="prompt", row=known[normalised(text)], detail=text[:80])
+    found = {
+        task.id: Leak(task_id=task.id, kind="prompt", row=known[normalised(text)], detail=text[:80])
         for task, text in zip(tasks, requests, strict=True)
         if normalised(text) in known
-    ]
-    same = {leak.task_id for leak in found}
-    for near in near_duplicates(requests, texts, threshold):
-        task = tasks[near.index]
-        if task.id not in same:
-            detail = f"similarity {near.similarity:.2f}: {requests[near.index][:80]}"
-            found.append(Leak(task_id=task.id, kind="near_duplicate", row=places[near.against], detail=detail))
-    return found
+    }
+    near = [("near_duplicate", one) for one in near_duplicates(requests, texts, threshold)]
+    near += [("within", one) for one in found_within(requests, learned, threshold)]
+    for kind, one in near:
+        task, detail = tasks[one.index], f"similarity {one.similarity:.2f}: {requests[one.index][:80]}"
+        found.setdefault(task.id, Leak(task_id=task.id, kind=kind, row=learned[one.against].place, detail=detail))
+    return list(found.values())
+
+
+def found_within(requests: Sequence[str], learned: Sequence[Learned], threshold: float) -> list[NearDuplicate]:
+    """The requests that stand within all that is in a training text, or within all that its user says."""
+    whole = [number for number, text in enumerate(learned) if text.said]
+    texts = [*(learned[number].said for number in whole), *(learned[number].asked for number in whole)]
+    found = standing_within(requests, texts, threshold, WITHIN)
+    return [one.model_copy(update={"against": whole[one.against % len(whole)]}) for one in found]
 
 
 def request(messages: Sequence[ChatMessage]) -> str:

@@ -40,10 +40,6 @@ class Portion(Record):
             return self.count if self.share is None else self.share
         return whole(self)
 
-    def asked(self, whole: int) -> int:
-        """Rows asked for in a mix of `whole` rows."""
-        return round(self.share * whole) if self.share is not None else self.count or 0
-
 
 def _number_is_portion(value: Any) -> Any:
     """0.4 is a share, 80 a count."""
@@ -74,10 +70,24 @@ class Mix(Record):
     def _shares_fit(self) -> Mix:
         shares = sum(portion.share or 0.0 for portion in self.sources.values())
         if shares > 1 + 1e-9:
-            raise ValueError(f"the shares add up to {shares:g}: at most 1 can be shared out")
+            raise ValueError(f"the shares add up to {shares:.10g}: at most 1 can be shared out")
         if self.scale_to is not None and not (self.scale_to in self.sources and self.sources[self.scale_to].share):
             raise ValueError(f"scale_to names {self.scale_to!r}, which is no source with a share")
         return self
+
+    def asked(self, whole: int) -> dict[str, int]:
+        """Rows asked of each source in a mix of `whole` rows: shares by largest remainder, counts as they are.
+
+        So shares never ask for more than `whole` together; counts come on top of them.
+        """
+        exact = {name: one.share * whole for name, one in self.sources.items() if one.share is not None}
+        # A hair above, lest 0.29 of 100 be 28 rows and a remainder.
+        found = {name: one.count or 0 for name, one in self.sources.items()}
+        found |= {name: int(rows + 1e-9) for name, rows in exact.items()}
+        left = min(whole, round(sum(exact.values()))) - sum(found[name] for name in exact)
+        for name in sorted(exact, key=lambda name: found[name] - exact[name])[: max(0, left)]:
+            found[name] += 1
+        return found
 
     def scaled(self, rows: int | None) -> Mix:
         """The mix with another number of rows in all; counts go with it, so that the proportions stay."""

@@ -54,11 +54,11 @@ def mixed(mix: Mix, pools: Mapping[str, Sequence[SftRow]]) -> Mixed:
     Where a source is short its share stays short; it is not filled from elsewhere. A row stands in the mix as often as
     its source's `repeat` allows, and each of the others first.
     """
-    whole = _whole(mix, pools)
+    wanted = mix.asked(_whole(mix, pools))
     rows: list[SftRow] = []
     lines = []
     for name, portion in mix.sources.items():
-        pool, asked = list(pools.get(name, ())), portion.asked(whole)
+        pool, asked = list(pools.get(name, ())), wanted[name]
         drawn = _drawn(pool, asked, portion, random.Random(f"{mix.seed} {name}"))
         rows += [row.model_copy(update={"source": name}) for row in drawn]
         repeated = max(0, len(drawn) - len(pool))

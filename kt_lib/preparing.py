@@ -1,4 +1,4 @@
-"""From the rows that sources give to those a mix may draw from: permitted, each once, far from evaluation, short."""
+"""From what sources give to what may be learned: permitted, each once, far from evaluation, at odds with nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from kt_lib.datafiles.lengths import Ruler
 from kt_lib.deduplication import without_copies, without_near
+from kt_lib.evidence_pairs import untaught, without_contradictions
 from kt_lib.mixing import FunnelStep
 from kt_lib.permissions import enforce
-from kt_lib.records import SftRow, Task
+from kt_lib.records import PreferencePair, SftRow, Task
 
 ON_PURPOSE = frozenset({"other_format", "chat_replay"})
 """Kinds of rows that say again what another one says, in chat or under another prompt: they are no copies of it."""
@@ -52,6 +53,28 @@ def prepared(
     for row in rows:
         kept[row.source].append(row)
     return Prepared(kept, tuple(funnel))
+
+
+def prepared_pairs(
+    pairs: Sequence[PreferencePair], rows: Iterable[SftRow], tasks: Iterable[Task], threshold: float
+) -> tuple[list[PreferencePair], list[FunnelStep]]:
+    """The pairs that may be learned from beside `rows`, and how many were left after each step.
+
+    As `prepared`, and without pairs of which another one, or a row, says the contrary.
+    """
+    funnel = [FunnelStep(step="given by the sources", rows=len(pairs))]
+    kept, why = enforce(list(pairs), "train")
+    funnel.append(FunnelStep(step="may be learned from", rows=len(kept), left_out=why))
+    contradicted = Counter[str]()
+    kept = without_contradictions(kept, contradicted)
+    funnel.append(FunnelStep(step="contradicted by no other", rows=len(kept), left_out=dict(contradicted)))
+    kept, why = untaught(kept, rows)
+    funnel.append(FunnelStep(step="contradicted by no row", rows=len(kept), left_out=why))
+    kept, why = without_copies(kept, threshold)
+    funnel.append(FunnelStep(step="each once", rows=len(kept), left_out=why))
+    kept, why = without_near(kept, tasks, threshold)
+    funnel.append(FunnelStep(step="far from every evaluation task", rows=len(kept), left_out=why))
+    return kept, funnel
 
 
 def _each_once(rows: Sequence[SftRow], threshold: float) -> tuple[list[SftRow], dict[str, int]]:

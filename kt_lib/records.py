@@ -480,6 +480,8 @@ class DatasetRow(Record):
     """Licence of what it was made of; None where none is stated."""
     consent: bool | None = None
     """Whether the people in it agreed to training use; None when unknown."""
+    private: bool = False
+    """Whether it holds what people said in confidence: to share it takes their word, a licence is not enough."""
 
 
 class SftRow(DatasetRow):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from kt_lib.calls.writing import write_calls
+from kt_lib.permissions import said_in_confidence
 from kt_lib.prompt_formats import FORMATS, in_format
 from kt_lib.records import Attempt, ChatMessage, Example, PreferencePair, Request, SftRow, Task
 
 Ask = Callable[[Task], Request]
 Passes = Callable[[Task, str], bool]
 """Whether an agent's answer to a task passes the checker that the evaluation uses."""
+LICENCE = "MIT"
+"""Of what kt makes up itself."""
 
 
 def agent_rows(examples: Iterable[Example], tasks: Mapping[str, Task], ask: Ask) -> list[SftRow]:
@@ -22,15 +26,28 @@ def agent_rows(examples: Iterable[Example], tasks: Mapping[str, Task], ask: Ask)
         request = ask(task)
         kind = {"not_calling": "no_call", "multi_turn": "after_result"}.get(task.kind, "agent_call")
         answer = write_calls(example.calls) if example.calls else example.answer
-        found.append(row(request, answer, kind, example))
+        found.append(row(request, answer, kind, example, task))
     return found
 
 
-def row(request: Request, answer: str, kind: str, example: Example) -> SftRow:
+def row(request: Request, answer: str, kind: str, example: Example, task: Task) -> SftRow:
     """One row: what is asked, then what is right."""
     messages = (*request.messages, ChatMessage(role="assistant", content=answer))
     basis = f"{example.verified[-1]}, right by {', '.join(example.verified[:-1])}"
-    return SftRow(messages=messages, tools=request.tools, kind=kind, task_id=example.task_id, basis=basis)
+    return SftRow(
+        messages=messages, tools=request.tools, kind=kind, task_id=example.task_id, basis=basis, **terms_of(task)
+    )
+
+
+def terms_of(task: Task) -> dict[str, Any]:
+    """The terms under which rows of a task may be used: those of where it comes from.
+
+    Only what kt makes up itself comes from nowhere, and that is kt's own to give.
+    """
+    if task.source is None:
+        return {"licence": LICENCE, "consent": True}
+    told = {"licence": task.source.licence, "consent": task.source.consent}
+    return told | {"private": said_in_confidence(task.source)}
 
 
 def replay_rows(chat: Iterable[Attempt], tasks: Mapping[str, Task], ask: Ask) -> list[SftRow]:
@@ -41,6 +58,7 @@ def replay_rows(chat: Iterable[Attempt], tasks: Mapping[str, Task], ask: Ask) ->
             kind="chat_replay",
             task_id=attempt.task_id,
             basis=f"own chat answer, right by {tasks[attempt.task_id].check.evidence}",
+            **terms_of(tasks[attempt.task_id]),
         )
         for attempt in chat
         if attempt.outcome == "correct" and tasks[attempt.task_id].part == "train"
@@ -60,7 +78,7 @@ def other_format_rows(examples: Iterable[Example], tasks: Mapping[str, Task], as
         other = in_format(task.model_copy(update={"messages": answered}), forms[at % len(forms)])
         *before, last = other.messages
         request = ask(other.model_copy(update={"messages": tuple(before)}))
-        found.append(row(request, write_calls(last.tool_calls), "other_format", example))
+        found.append(row(request, write_calls(last.tool_calls), "other_format", example, task))
     return found
 
 
@@ -104,6 +122,7 @@ def format_pairs(
                 task_id=task.id,
                 basis=attempt.failure or attempt.outcome,
                 evidence=f"{task.check.evidence}; the model's own success and own failure on one task",
+                **terms_of(task),
             )
         )
     return found[:most]

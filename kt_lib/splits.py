@@ -83,6 +83,43 @@ def near_duplicates(texts: Sequence[str], against: Sequence[str], threshold: flo
     return found
 
 
+def standing_within(
+    requests: Sequence[str], texts: Sequence[str], threshold: float, fewest: int
+) -> list[NearDuplicate]:
+    """Each request that stands in a text, whatever stands around it: `index` is the request, `against` the text.
+
+    `similarity` is its containment: the share, at least `threshold`, of its runs of three words that are in the text
+    too (Broder 1997). A request of fewer than `fewest` words, three at least, says too little to be looked for.
+    """
+    wanted = [_runs(text) if len(normalised(text).split()) >= max(fewest, 3) else frozenset() for text in requests]
+    seen = Counter(run for one in wanted for run in one)
+    begun: dict[str, list[int]] = {}
+    for number, one in enumerate(wanted):
+        # A text that holds so much of it holds one of these, its rarest (as in `_Alike`).
+        for run in sorted(one, key=lambda run: (seen[run], run))[: _first_of(len(one), threshold)]:
+            begun.setdefault(run, []).append(number)
+    found = []
+    for at, text in enumerate(texts):
+        said = _runs(text)
+        for number in sorted({number for run in begun.keys() & said for number in begun[run]}):
+            share = len(wanted[number] & said) / len(wanted[number])
+            if share >= threshold:
+                found.append(NearDuplicate(index=number, against=at, similarity=share))
+    return found
+
+
+def _runs(text: str) -> frozenset[str]:
+    """The runs of three words in a text, wherever it begins and ends."""
+    words = normalised(text).split()
+    return frozenset(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
+
+
+def _first_of(count: int, threshold: float) -> int:
+    """How many of `count` things are one more than may be missing."""
+    # a hair below, lest rounding makes a whole number of shared shingles one too many
+    return count - math.ceil(threshold * count - 1e-9) + 1 if count else 0
+
+
 def duplicate_groups(texts: Sequence[str], threshold: float) -> list[tuple[int, ...]]:
     """The groups of texts that hang together: each at least `threshold` alike to another one of its group.
 
@@ -221,5 +258,4 @@ class _Alike:
                     yield number, similarity
 
     def _rarest(self, said: tuple[int, ...]) -> tuple[int, ...]:
-        # a hair below, lest rounding makes a whole number of shared shingles one too many
-        return said[: len(said) - math.ceil(self._threshold * len(said) - 1e-9) + 1]
+        return said[: _first_of(len(said), self._threshold)]

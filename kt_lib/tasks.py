@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from kt_lib.leakage import request
-from kt_lib.records import Conversation, Part, Record, Task
-from kt_lib.splits import Joined, duplicate_groups, near_duplicates, part_of
+from kt_lib.leakage import WITHIN, last_said, request
+from kt_lib.records import ChatMessage, Conversation, Part, Record, Task
+from kt_lib.splits import Joined, duplicate_groups, near_duplicates, part_of, standing_within
 
 SHARES: dict[Part, float] = {"train": 0.4, "dev": 0.2, "test": 0.4}
 
@@ -57,7 +57,8 @@ def first_of_copies(tasks: Iterable[Task], chats: Iterable[Conversation]) -> dic
     """For each conversation or template, the smallest id among those that ask nearly the same; mostly its own.
 
     Two ask the same where a task of one is `ALIKE` to a task of the other, or all that the user says in one is to all
-    said in the other; so does a chat which begins with what a task asks. A chat that has no copy therefore stays in its
+    said in the other; so does a chat which begins with what a task asks, and a chat or task in which that is asked, or
+    stands, after other words: all that `measure_leakage` would find. A chat that has no copy therefore stays in its
     part whatever else comes, and so does one that grows.
     """
     tasks, chats = list(tasks), list(chats)
@@ -65,8 +66,12 @@ def first_of_copies(tasks: Iterable[Task], chats: Iterable[Conversation]) -> dic
         *((task.group or task.id, request(task.messages)) for task in tasks),
         *((chat.id, asked[-1]) for chat in chats if (asked := _asked_so_far(chat))),
     ]
+    requests = [request(task.messages) for task in tasks]
     begun = [(chat.id, text) for chat in chats for text in _asked_so_far(chat)[:-1]]
-    near = near_duplicates([text for _, text in begun], [request(task.messages) for task in tasks], ALIKE)
+    begun += [(name, text) for name, messages in _talks(tasks, chats) for text in last_said(messages).values()]
+    near = near_duplicates([text for _, text in begun], requests, ALIKE)
+    within = standing_within(requests, [text for _, text in said], ALIKE, WITHIN)
+    both = [(said[one.index][0], said[one.against][0]) for one in within]
     said += [begun[one.index] for one in near]
     ids = sorted({name for name, _ in said} | {chat.id for chat in chats})
     place = {name: number for number, name in enumerate(ids)}
@@ -74,7 +79,16 @@ def first_of_copies(tasks: Iterable[Task], chats: Iterable[Conversation]) -> dic
     for group in duplicate_groups([text for _, text in said], ALIKE):
         for number in group[1:]:
             joined.join(place[said[group[0]][0]], place[said[number][0]])
+    for one, other in both:
+        joined.join(place[one], place[other])
     return {name: ids[joined.first(number)] for number, name in enumerate(ids)}
+
+
+def _talks(tasks: Sequence[Task], chats: Sequence[Conversation]) -> list[tuple[str, list[ChatMessage]]]:
+    """What each task and each chat's open branch holds of the user's words, by the id it is grouped under."""
+    found = [(task.group or task.id, [one for one in task.messages if one.role == "user"]) for task in tasks]
+    told = ((chat.id, [one.text for one in chat.branch() if one.role == "user"]) for chat in chats)
+    return found + [(name, [ChatMessage(role="user", content=text) for text in texts]) for name, texts in told]
 
 
 def _asked_so_far(chat: Conversation) -> list[str]:

@@ -16,7 +16,7 @@ from kt_lib.datafiles.layouts import read_dataset, write_pairs, write_rows
 from kt_lib.datafiles.lengths import estimate
 from kt_lib.dataset_building import Built, build, mix_of, shipped_mixes
 from kt_lib.dataset_sources import Workplace
-from kt_lib.errors import ParameterError, SetupError
+from kt_lib.errors import ParameterError, SetupError, SourceError
 from kt_lib.generator.dialogues import generate
 from kt_lib.mixes import Mix
 from kt_lib.records import ChatMessage, PreferencePair, SftRow, Task
@@ -28,6 +28,7 @@ CHAT = [
     {"role": "user", "content": "Which port does the mail relay use?"},
     {"role": "assistant", "content": "Port 25."},
 ]
+CHAT_ANSWER = ChatMessage(role="assistant", content="I shall do it tonight.")
 
 
 def built(folder: Path, sources: dict[str, Any], place: Workplace = Workplace(), **more: Any) -> Built:
@@ -128,7 +129,7 @@ def test_every_generated_row_and_pair_is_far_from_the_tasks_of_the_embedded_worl
 
 def test_a_mix_ships_that_adds_up_to_ten_thousand_rows() -> None:
     mix = mix_of("documented")
-    assert sum(portion.asked(mix.rows) for portion in mix.sources.values()) == mix.rows == 10_000
+    assert sum(mix.asked(mix.rows).values()) == mix.rows == 10_000
     assert "documented" in shipped_mixes()
 
 
@@ -240,7 +241,7 @@ def test_a_source_that_nobody_makes_and_no_file_gives_is_named_where_nothing_is_
 
 def test_fewer_rows_are_fewer_of_every_source() -> None:
     mix = mix_of("documented").scaled(500)
-    assert sum(portion.asked(mix.rows) for portion in mix.sources.values()) == 500
+    assert sum(mix.asked(mix.rows).values()) == 500
 
 
 def test_native_conversations_are_never_told_to_write_json() -> None:
@@ -257,7 +258,8 @@ def test_pairs_of_two_sources_that_contradict_one_another_are_both_left_out(tmp_
     sources = {"existing": 5, "web": {"count": 5, "files": [str(path)]}, "corrections": 8}
     made = built(tmp_path / "out", sources, Workplace(pairs=[one]))
     assert {pair.source for pair in read_dataset(tmp_path / "out" / "pairs.jsonl").pairs} == {"corrections"}
-    assert sum(next(step for step in made.pairs_funnel if step.step == "free of contradictions").left_out.values()) == 2
+    (step,) = (step for step in made.pairs_funnel if step.step == "contradicted by no other")
+    assert sum(step.left_out.values()) == 2
 
 
 def test_a_source_of_pairs_alone_is_not_called_absent(tmp_path: Path) -> None:
@@ -265,3 +267,125 @@ def test_a_source_of_pairs_alone_is_not_called_absent(tmp_path: Path) -> None:
     pair = PreferencePair(prompt=asked, chosen="ls -a", rejected="ls", task_id="t", basis="b", evidence="e")
     made = built(tmp_path, {"existing": 5, "corrections": 8}, Workplace(pairs=[pair]))
     assert made.sources[0].note == "gives no rows, and 1 pairs"
+
+
+# --- what is private stays so -----------------------------------------------------------------------------------------
+
+
+def own_chat(path: Path) -> str:
+    """An Open WebUI export of one chat."""
+    said = {
+        "q": {"id": "q", "parentId": None, "childrenIds": ["a"], "role": "user", "content": CHAT[0]["content"]},
+        "a": {"id": "a", "parentId": "q", "childrenIds": [], "role": "assistant", "content": "Port 25.", "done": True},
+    }
+    history = {"currentId": "a", "messages": said}
+    path.write_text(json.dumps([{"id": "c1", "chat": {"title": "mail", "models": ["m"], "history": history}}]))
+    return str(path)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_private_chats_stay_private_in_every_file_they_are_written_to(tmp_path: Path, ending: str) -> None:
+    export = own_chat(tmp_path / "chats.json")
+    built(tmp_path / "own", {"team": {"count": 9, "files": [export], "licence": "MIT"}})
+    rows = read_dataset(tmp_path / "own" / f"rows.{ending}").rows
+    assert [row.private for row in rows] == [True]
+    again = {"web": {"count": 9, "files": [str(tmp_path / "own" / f"rows.{ending}")], "licence": "MIT"}}
+    with pytest.raises(SetupError, match="1 nobody says that the people in it agreed"):
+        built(tmp_path / "shared", again, purpose="share")
+    assert kt(tmp_path, "dataset", "convert", f"own/rows.{ending}", "out.jsonl", "--layout", "trl").returncode == 0
+    told = kt(tmp_path, "dataset", "convert", "out.jsonl", "shared.jsonl", "--layout", "trl", "--for", "share")
+    assert told.returncode == 1
+    assert "nobody says that the people in it agreed" in told.stderr
+
+
+def test_of_a_run_only_what_made_up_tasks_ask_is_not_private(tmp_path: Path) -> None:
+    made_up = tiny_base.task(3, part="train").model_copy(update={"entities": ("maple-17",)})
+    row = SftRow(
+        messages=(ChatMessage(role="user", content="restart it"), ChatMessage(role="assistant", content="Done.")),
+        kind="agent_call", task_id=made_up.id, basis="b",
+    )  # fmt: skip
+    typed = row.model_copy(update={"task_id": "playground-1", "messages": (row.messages[0], CHAT_ANSWER)})
+    place = Workplace(rows=[row, typed], tasks=[made_up])
+    built(tmp_path, {"existing": 5}, place)
+    rows = read_dataset(tmp_path / "rows.jsonl").rows
+    assert {one.task_id: one.private for one in rows} == {made_up.id: False, "playground-1": True}
+
+
+def test_where_nothing_may_be_shared_it_is_said_why_and_how_often(tmp_path: Path) -> None:
+    path = chats(tmp_path / "closed.jsonl", "When does the night backup begin?", "Which port is it?")
+    source = {"web": {"count": 5, "files": [path], "licence": "CC-BY-NC-4.0"}}
+    with pytest.raises(SetupError, match=r"2 CC-BY-NC-4\.0 forbids commercial use"):
+        built(tmp_path / "out", source, purpose="share")
+    made = built(tmp_path / "both", source | {"corrections": 8}, purpose="share")
+    assert made.sources[0].note == "none of its 2 rows is left: the steps below say why"
+
+
+# --- folders as they are found ----------------------------------------------------------------------------------------
+
+PARAMETERS = {"type": "dict", "properties": {}, "required": []}
+TASK = {
+    "id": "simple_python_0",
+    "question": [[{"role": "user", "content": "add 2 and 3"}]],
+    "function": [{"name": "add", "description": "adds", "parameters": PARAMETERS}],
+}
+
+
+def test_what_cannot_be_read_in_a_folder_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    chats(folder / "good.jsonl", "Which port does the mail relay use?")
+    written(folder / "rows.parquet")
+    (folder / "bad.jsonl").write_text("not json at all\n")
+    (folder / "empty.parquet").touch()
+    made = built(tmp_path / "out", {"web": {"count": 9, "files": [str(folder)]}})
+    assert lines(made)["web"] == (9, 2, 2), "one talk stands in two files"
+    named = " ".join(made.left_out["web"])
+    assert "(in bad.jsonl)" in named or str(folder / "bad.jsonl") in named
+    assert str(folder / "empty.parquet") in named
+
+
+@pytest.mark.parametrize("name", ["chat.ndjson", "chat.raw"])
+def test_talk_beside_training_rows_is_read_whatever_ending_it_has_that_is_ingested(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    written(folder / "rows.parquet")
+    chats(folder / name, "How large may a letter be that the relay takes?")
+    assert lines(built(tmp_path / "out", {"web": {"count": 9, "files": [str(folder)]}}))["web"][1] == 3
+
+
+@pytest.mark.parametrize("name", ["zero.jsonl", "zero.parquet", "zero.json"])
+def test_a_file_named_that_is_empty_is_refused_whatever_its_ending(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    sources = {"web": {"count": 9, "files": [str(tmp_path / name)]}, "corrections": 8}
+    with pytest.raises(SourceError, match="empty"):
+        built(tmp_path / "out", sources)
+
+
+def test_a_file_of_tasks_says_that_it_gives_no_talk(tmp_path: Path) -> None:
+    (tmp_path / "BFCL_v4_simple.json").write_text(json.dumps(TASK) + "\n")
+    source = {"bfcl": {"count": 9, "files": [str(tmp_path / "BFCL_v4_simple.json")]}, "corrections": 8}
+    made = built(tmp_path / "out", source)
+    assert "gives tasks and results, not conversations (in BFCL_v4_simple.json)" in made.sources[0].note
+    assert list(made.left_out["bfcl"].values()) == [1]
+
+
+# --- as much as is asked for ------------------------------------------------------------------------------------------
+
+
+def test_pairs_shrink_with_the_mix_that_scales_to_a_short_source(tmp_path: Path) -> None:
+    asked = (ChatMessage(role="user", content="list everything here"),)
+    pair = PreferencePair(prompt=asked, chosen="ls -a", rejected="ls", task_id="t", basis="b", evidence="e")
+    many = [pair.model_copy(update={"chosen": f"ls -a {number} {number * 7} {number * 3}"}) for number in range(40)]
+    sources = {"web": {"share": 0.5, "files": [written(tmp_path / "rows.jsonl")]}, "existing": 0.5}
+    mix = Mix.model_validate({"name": "a try", "rows": 60, "scale_to": "web", "sources": sources})
+    made = build(mix, Workplace(pairs=many), tmp_path / "out", protocol="json", ruler=estimate(), threshold=0.95)
+    assert (made.rows, made.pairs) == (2, 2)
+    assert made.pairs_funnel[-1].left_out == {"more than 2 of `existing`": 38}
+    assert "more than 2 of `existing`" in (tmp_path / "out" / "README.md").read_text().replace("\\", "")
+
+
+def test_counts_beyond_the_mixs_rows_are_said_to_be_so(tmp_path: Path) -> None:
+    mix = Mix.model_validate({"name": "m", "rows": 10, "sources": {"corrections": 8, "conversational": 12}})
+    made = build(mix, Workplace(), tmp_path, protocol="json", ruler=estimate(), threshold=0.95)
+    assert made.rows == 20
+    assert "10 more than the 10 that it declares" in made.funnel[-1].step

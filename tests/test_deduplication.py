@@ -59,6 +59,28 @@ def test_a_long_request_does_not_make_two_answers_to_it_copies() -> None:
     assert without_copies(steps, 0.5) == (steps, {})
 
 
+def test_the_same_talk_with_its_calls_written_otherwise_is_a_copy_and_another_call_before_few_words_is_not() -> None:
+    told = "The mail server has twelve gigabytes left, and the largest folder below it is the one with the old letters."
+
+    def after(call: str, result: str, answer: str, source: str = "own") -> SftRow:
+        whole = row(REQUEST, answer, source)
+        between = (ChatMessage(role="assistant", content=call), ChatMessage(role="tool", content=result))
+        return whole.model_copy(
+            update={"messages": (*whole.messages[:-1], *between, whole.messages[-1]), "learn": "all"}
+        )
+
+    one = after('{"tool": "disk", "params": {"host": "mail", "below": true}}', '{"left": "12G"}', told)
+    other = after(
+        '{"tool": "disk", "params": {"key": "55ad6d", "host": "is(mail)"}}', '{"item": {"left": "12G"}}', told, "b"
+    )
+    assert without_copies([one, other], 0.95) == (
+        [one], {"the same talk as a row of `own`, its calls written otherwise": 1}
+    )  # fmt: skip
+    answered = after('{"tool": "disk", "params": {"host": "mail"}}', "12", told.replace("twelve", "eleven"))
+    short = [after(f'{{"tool": "{name}", "params": {{}}}}', name, "Done.") for name in ("disk_usage", "restart")]
+    assert without_copies([one, answered, *short], 0.95) == ([one, answered, *short], {})
+
+
 def test_a_mark_makes_another_command() -> None:
     find = "find /srv -type f -mtime -7 -size {}100M -name '*.log' -print"
     pairs = [pair("Find them", find.format("+"), find.format(mark)) for mark in ("-", "=", "")]

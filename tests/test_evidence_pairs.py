@@ -12,9 +12,9 @@ from chats_by_hand import DISK, RESTART, call, chain, conversation, message, res
 
 from kt_lib.branches import JUDGED_BOTH_WAYS, PASSED_OVER
 from kt_lib.calls.protocol import read_agent
-from kt_lib.evidence_pairs import PairsFromEvidence, evidence_pairs
+from kt_lib.evidence_pairs import PairsFromEvidence, evidence_pairs, untaught
 from kt_lib.prompts import AGENT_PROMPTS
-from kt_lib.records import Completion, Conversation, Edit, PreferencePair, Provenance, Rating
+from kt_lib.records import ChatMessage, Completion, Conversation, Edit, PreferencePair, Provenance, Rating, SftRow
 from kt_lib.sources.ingesting import ingest
 from kt_lib.sources.store import Store
 
@@ -119,20 +119,19 @@ def test_by_native_calling_a_pair_is_of_words_alone_and_one_with_a_call_in_it_is
     assert found.left_out == {"a native call, which a pair of texts cannot say": 3}
 
 
-def test_what_one_conversation_teaches_is_no_worse_side_in_another() -> None:
-    shown = Rating(value=0, reason=PASSED_OVER)
-    other = answer("b", "Which host?").model_copy(update={"rating": shown})
-    here = conversation(ASKED, answer("a", "Which disk?"), other, leaf="a", name="here")
-    assert len(pairs_of(here).pairs) == 1
-    there = conversation(ASKED, answer("a", "Which host?"), name="there")
-    found = pairs_of(here, there)
-    assert (found.pairs, found.left_out) == ((), {"the worse side is what another conversation teaches": 1})
-
-
-def test_an_answer_that_is_called_bad_somewhere_stays_the_worse_side() -> None:
-    there = conversation(ASKED, answer("b", "No idea."), name="there")
-    here = conversation(ASKED, answer("a", "81%.", rating=1), answer("b", "No idea.", rating=-1), name="here")
-    assert [pair.rejected for pair in pairs_of(here, there).pairs] == ["No idea."]
+def test_no_pair_rejects_at_a_place_what_a_row_teaches_there() -> None:
+    (pair,) = pairs_of(conversation(ASKED, answer("a", "81%.", rating=1), answer("b", "No idea.", rating=-1))).pairs
+    well, so = ChatMessage(role="user", content="Well?"), ChatMessage(role="assistant", content="81%.")
+    system, worse = ChatMessage(role="system", content="Be kind."), ChatMessage(role="assistant", content="No idea. ")
+    row = SftRow(
+        messages=(system, *pair.prompt, worse, well, so), learn="all", kind="conversation", task_id="r", basis="rated"
+    )
+    assert untaught([pair], [row]) == ([], {"its worse side is learned from a row": 1})
+    assert untaught([pair], [row.model_copy(update={"learn": "last"})]) == ([pair], {})
+    assert untaught([pair], [row.model_copy(update={"messages": row.messages[1:2] + row.messages[-1:]})]) == (
+        [pair],
+        {},
+    )
 
 
 def test_an_answer_judged_both_ways_is_on_no_side_of_a_pair() -> None:

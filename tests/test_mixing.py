@@ -34,6 +34,28 @@ def test_shares_and_counts_are_met_where_there_is_enough() -> None:
     assert drawn(mix, chat=500, calls=500, corrections=80) == {"chat": 40, "calls": 50, "corrections": 10}
 
 
+@pytest.mark.parametrize(
+    ("whole", "sources", "asked"),
+    [
+        (7, {"a": 0.5, "b": 0.5}, {"a": 4, "b": 3}),
+        (10, {"a": 0.15, "b": 0.15, "c": 0.7}, {"a": 2, "b": 1, "c": 7}),
+        (100, {"a": 0.29, "b": 0.71}, {"a": 29, "b": 71}),
+        (1, {"a": 0.2, "b": 0.2, "c": 0.2}, {"a": 1, "b": 0, "c": 0}),
+        (7, {"a": 0.5, "b": 9}, {"a": 4, "b": 9}),
+    ],
+)
+def test_shares_are_whole_rows_by_the_largest_remainder_and_never_more_than_there_are(
+    whole: int, sources: dict[str, float], asked: dict[str, int]
+) -> None:
+    assert Mix.model_validate({"name": "m", "rows": whole, "sources": sources}).asked(whole) == asked
+
+
+@given(st.integers(1, 2000), st.lists(st.integers(1, 99), min_size=1, max_size=7))
+def test_shares_that_add_up_to_one_ask_for_exactly_the_mixs_rows(whole: int, weights: list[int]) -> None:
+    sources = {str(at): weight / sum(weights) for at, weight in enumerate(weights)}
+    assert sum(Mix.model_validate({"name": "m", "rows": whole, "sources": sources}).asked(whole).values()) == whole
+
+
 def test_an_absent_source_leaves_its_share_empty_and_says_so() -> None:
     mix = Mix(name="short", rows=100, sources={"toucan": 0.5, "calls": 0.5})
     found = mixed(mix, {"calls": rows("calls", 500)})
@@ -94,6 +116,7 @@ def test_no_source_gives_more_than_asked_nor_a_row_more_often_than_allowed(
     ("sources", "scale_to", "says"),
     [
         ({"a": 0.7, "b": 0.5}, None, "add up to 1.2"),
+        ({"a": 0.5, "b": 0.5000001}, None, "add up to 1.0000001:"),
         ({"a": {"share": 0.2, "count": 5}}, None, "one of the two"),
         ({"a": 0.2}, "b", "names 'b'"),
         ({"a": 20}, "a", "no source with a share"),

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from kt_lib.permissions import enforce, permitted
-from kt_lib.records import ChatMessage, PreferencePair, SftRow
+from kt_lib.permissions import enforce, permitted, said_in_confidence
+from kt_lib.records import ChatMessage, PreferencePair, Provenance, SftRow
 
 
-def row(licence: str | None = "MIT", consent: bool | None = None, source: str = "toucan") -> SftRow:
+def row(
+    licence: str | None = "MIT", consent: bool | None = None, source: str = "toucan", private: bool = False
+) -> SftRow:
     said = (ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Hello!"))
     about: dict[str, Any] = {"kind": "conversation", "task_id": "c", "basis": "as recorded"}
-    return SftRow(messages=said, source=source, licence=licence, consent=consent, **about)
+    return SftRow(messages=said, source=source, licence=licence, consent=consent, private=private, **about)
 
 
 def test_what_people_did_not_agree_to_is_neither_learned_nor_shared_whoever_allows_it() -> None:
@@ -53,10 +55,26 @@ def test_nothing_is_shared_whose_licence_does_not_say_so_unless_somebody_answers
     assert licence is None or permitted(row(licence), "share", allow=[licence]) is None
 
 
-def test_peoples_own_chats_are_shared_only_where_they_agreed_whatever_the_licence() -> None:
-    assert permitted(row("MIT", source="own"), "share") == "nobody says that the people in it agreed"
-    assert permitted(row("MIT", consent=True, source="own"), "share") is None
-    assert permitted(row(source="team chats"), "share", people=["team chats"]) is not None
+def test_what_people_said_in_confidence_is_shared_only_where_they_agreed_whatever_licence_and_source() -> None:
+    for source in ("curated", "team chats", "toucan"):
+        assert permitted(row(source=source, private=True), "share") == "nobody says that the people in it agreed"
+        assert permitted(row(source=source, private=True, consent=True), "share") is None
+        assert permitted(row(source=source), "share") is None
+    assert permitted(row("CC-BY-NC-4.0", consent=True, private=True), "share") == "CC-BY-NC-4.0 forbids commercial use"
+
+
+def test_whoever_answers_for_a_licence_does_not_answer_for_people() -> None:
+    assert permitted(row(private=True), "share", allow=["MIT"]) == "nobody says that the people in it agreed"
+    assert permitted(row(private=True), "share", allow=["toucan"]) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "private"), [("openwebui.chat", True), ("claude.chat", True), ("star.dialogue", False)]
+)
+def test_chats_as_people_export_them_are_said_in_confidence_and_published_collections_are_not(
+    form: str, private: bool
+) -> None:
+    assert said_in_confidence(Provenance(file="f", sha256="", format=form, place="item 1")) is private
 
 
 def test_what_is_left_out_is_counted_by_reason() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from tiny_base import task
 
 from kt_lib.datafiles.lengths import Length, Ruler, estimate
-from kt_lib.preparing import prepared
-from kt_lib.records import ChatMessage, SftRow, Task
+from kt_lib.preparing import prepared, prepared_pairs
+from kt_lib.records import ChatMessage, PreferencePair, SftRow, Task
 
 
 def row(asked: str, answer: str = "Done and dusted.", **more: object) -> SftRow:
@@ -54,3 +54,24 @@ def test_a_row_that_the_models_template_refuses_is_left_out_with_its_words() -> 
     refusing = Ruler(name="strict", reads=100, measure=lambda rows: [Length(0, "roles must alternate") for _ in rows])
     ready = prepared({"calls": [row("hello there")]}, [], 0.95, refusing)
     assert ready.funnel[-1].left_out == {"the model's template refuses it: roles must alternate": 1}
+
+
+def pair(asked: str, chosen: str, rejected: str, **more: object) -> PreferencePair:
+    told = {"task_id": "t", "basis": "b", "evidence": "e", "chosen": chosen, "rejected": rejected}
+    return PreferencePair.model_validate({"prompt": [{"role": "user", "content": asked}], **told} | more)
+
+
+def test_pairs_fall_out_where_nobody_agreed_or_another_pair_or_a_row_or_the_evaluation_stands_against_them() -> None:
+    given = [
+        pair("restart the mail daemon on oak", "yes", "no"),
+        pair("restart the mail daemon on oak", "yes", "no", task_id="again"),
+        pair("please keep this to yourself", "yes", "no", consent=False),
+        pair("who is on duty", "Ann", "Bob"),
+        pair("who is on duty", "Bob", "Ann"),
+        pair("list the users of birch", "ann, bob", "bob, ann"),
+        pair("how full is the disk of elm", "half", "quite"),
+    ]
+    rows = [row("list the users of birch", "bob, ann"), row("restart the mail daemon on oak", "no", kind="chat_replay")]
+    kept, funnel = prepared_pairs(given, rows, [held_out("how full is the disk of elm")], 0.95)
+    assert kept == given[:1]
+    assert [step.rows for step in funnel] == [7, 6, 3, 2, 2, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import pytest
 from tiny_base import as_agent, as_chat, example, prose_of, sft_row, task
@@ -196,3 +197,66 @@ def test_a_name_leaks_from_a_rejected_answer_and_from_the_systems_words_as_well(
     assert {leak.kind for leak in report.leaks} == {"entity"}
     assert without_near([pair], [secret], 0.95)[0] == []
     assert without_near([told], [secret], 0.95)[0] == []
+
+
+TRIANGLE = "Calculate the area of a triangle with base 10 units and height 5 units"
+
+
+def turns(*said: str) -> tuple[ChatMessage, ...]:
+    """What the user and the assistant say in turn; words that begin with `system:` are the prompt's."""
+    told = [one.removeprefix("system:") for one in said if one.startswith("system:")]
+    talk = [one for one in said if not one.startswith("system:")]
+    return (
+        *(ChatMessage(role="system", content=one) for one in told),
+        *(ChatMessage(role="assistant" if at % 2 else "user", content=one) for at, one in enumerate(talk)),
+    )
+
+
+def talk(*said: str, learn: Literal["last", "all"] = "all") -> SftRow:
+    return SftRow(messages=turns(*said), kind="conversation", task_id="t", basis="b", learn=learn)
+
+
+@pytest.mark.parametrize("learn", ["last", "all"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("hi", "Hello.", TRIANGLE, "25"),
+        ("hi", "Hello.", f"Please, {TRIANGLE.lower()}.", "25"),
+        ("hi", "Hello.", TRIANGLE, "25", "thanks, and the capital of France?", "Paris"),
+        ("give me an exercise", f"{TRIANGLE}: the answer is 25."),
+        ("system:Example: " + TRIANGLE + " -> 25", "go on", "ok"),
+    ],
+)
+def test_what_an_evaluation_task_asks_is_found_wherever_it_stands_in_a_row(
+    said: tuple[str, ...], learn: Literal["last", "all"]
+) -> None:
+    row, asked = talk(*said, learn=learn), held_out(TRIANGLE)
+    assert {leak.task_id for leak in measure_leakage([asked], [row], [], [], 0.95).leaks} == {asked.id}
+    assert without_near([row], [asked], 0.95)[0] == []
+
+
+def test_a_pair_leaks_what_is_asked_after_other_words_and_what_one_of_its_answers_quotes() -> None:
+    after = PreferencePair(
+        prompt=turns("hi", "Hello.", TRIANGLE), chosen="25", rejected="24", task_id="t", basis="b", evidence="e"
+    )
+    quoting = after.model_copy(update={"prompt": turns("an exercise?"), "rejected": f"{TRIANGLE}?"})
+    for pair in (after, quoting):
+        assert measure_leakage([held_out(TRIANGLE)], [], [pair], [], 0.95).leaks
+        assert without_near([pair], [held_out(TRIANGLE)], 0.95)[0] == []
+
+
+def test_a_follow_up_is_compared_with_what_led_to_it_and_says_nothing_alone() -> None:
+    asked = held_out("Is the mail relay of the old office up?").model_copy(
+        update={"messages": turns("Is the mail relay of the old office up?", "Yes.", "and the new one?")}
+    )
+    alone = [talk("Is the printer up?", "No.", "and the new one?", "Yes."), talk("and the new one?", "Which one?")]
+    whole = talk("hi", "Hello.", "is the mail relay of the old office up", "No idea.", "and the new one", "Yes.")
+    assert without_near([*alone, whole], [asked], 0.95)[0] == alone
+    found = measure_leakage([asked], [*alone, whole], [], [], 0.95).leaks
+    assert {leak.row.split(",")[0] for leak in found} == {"sft row 2 (task t)"}
+
+
+def test_a_few_words_are_a_leak_as_the_whole_request_and_not_in_passing() -> None:
+    asked = held_out("are you there")
+    passing = [talk("hi", "Hello.", "are you there", "Yes."), talk("I wonder, are you there at all?", "Yes.")]
+    assert without_near([*passing, talk("Are you there?", "Yes.")], [asked], 0.95)[0] == passing

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from kt_lib.errors import SetupError
 from kt_lib.records import Part
-from kt_lib.splits import Joined, copies, duplicate_groups, near_duplicates, normalised, part_of, shingles
+from kt_lib.splits import (
+    Joined,
+    copies,
+    duplicate_groups,
+    near_duplicates,
+    normalised,
+    part_of,
+    shingles,
+    standing_within,
+)
 
 SHARES: dict[Part, float] = {"train": 0.7, "dev": 0.1, "test": 0.2}
 
@@ -106,3 +115,25 @@ def test_groups_are_those_that_comparing_all_with_all_gives(texts: list[str], th
     kept = {number for number, one in enumerate(said) if one} - {one.index for one in copies(texts, threshold)}
     near = near_duplicates([texts[one] for one in sorted(kept)], [texts[one] for one in sorted(kept)], threshold)
     assert all(one.index == one.against for one in near)
+
+
+@given(
+    st.lists(st.text(alphabet="abc ", max_size=16), max_size=6),
+    st.lists(st.text(alphabet="abc ", max_size=40), max_size=6),
+    st.sampled_from([0.5, 0.8, 1.0]),
+)
+def test_what_stands_within_a_text_is_what_comparing_all_with_all_gives(
+    asked: list[str], texts: list[str], threshold: float
+) -> None:
+    def runs(text: str) -> set[tuple[str, ...]]:
+        words = normalised(text).split()
+        return set(zip(words, words[1:], words[2:], strict=False))
+
+    slowly = [
+        (at, number, len(runs(one) & runs(text)) / len(runs(one)))
+        for at, text in enumerate(texts)
+        for number, one in enumerate(asked)
+        if len(normalised(one).split()) >= 4 and len(runs(one) & runs(text)) >= threshold * len(runs(one))
+    ]
+    found = standing_within(asked, texts, threshold, fewest=4)
+    assert [(one.against, one.index, one.similarity) for one in found] == slowly

@@ -120,3 +120,18 @@ def test_two_installations_exports_of_the_same_real_chats_leak_nothing(tmp_path:
     chats = list(store.read(Conversation))
     assert len(chats) == 33
     assert leaks_of(chats) == 0
+
+
+def test_what_is_asked_after_other_words_is_in_the_part_of_the_chat_that_asks_it_alone() -> None:
+    asked = "Calculate the area of a triangle with base 10 units and height 5 units"
+    begun = ("hi there, I have some questions about my homework", "hello", asked)
+    politely = (f"Well then, would you be so kind and help me with this: {asked}",)
+    given = [a_task(f"t{at}", *words) for at, words in enumerate((begun, (asked,), politely))]
+    for seed in range(20):
+        own = own_tasks(given, [], seed)
+        assert len({task.part for task in own}) == 1, seed
+
+
+def a_task(name: str, *said: str) -> Task:
+    told = tuple(ChatMessage(role="assistant" if at % 2 else "user", content=text) for at, text in enumerate(said))
+    return Task(id=name, messages=told, check=Check(rule="never", evidence="none"))

@@ -146,12 +146,13 @@ def _show(built: Built, out: Path, seconds: float) -> None:
         counts = (f"{count:,}" for count in (one.asked, one.available, one.used))
         table.add_row(Text(shown(one.name, 100)), *counts, Text(shown(one.note, 300)))
     console.print(table)
-    funnel = Table("Step", "Rows", "Left out", box=None, pad_edge=False)
-    for step in built.funnel:
-        funnel.add_row(
-            step.step, f"{step.rows:,}", "; ".join(f"{count:,} {why}" for why, count in step.left_out.items())
-        )
-    console.print(funnel)
+    for title, steps in (("Rows", built.funnel), ("Pairs", built.pairs_funnel if built.pairs_funnel[0].rows else ())):
+        funnel = Table("Step", title, "Left out", box=None, pad_edge=False)
+        for step in steps:
+            fallen = "; ".join(f"{count:,} {why}" for why, count in step.left_out.items())
+            funnel.add_row(Text(step.step), f"{step.rows:,}", Text(shown(fallen, 1000)))
+        if steps:
+            console.print(funnel)
     for name, reasons in built.left_out.items():
         told = "; ".join(f"{count:,} {reason}" for reason, count in list(reasons.items())[:_REASONS])
         more = f"; {len(reasons) - _REASONS:,} other reasons in mix.json" if len(reasons) > _REASONS else ""
@@ -159,7 +160,7 @@ def _show(built: Built, out: Path, seconds: float) -> None:
     held = built.leakage
     typer.echo(
         f"{built.rows:,} rows and {built.pairs:,} preference pairs in {out}, {seconds:.0f} s\n"
-        f"{len(held.leaks)} near-duplicates among {held.evaluation_tasks:,} evaluation tasks (by name, by whole"
-        f" request, by likeness from {held.threshold} on: Jaccard over three-word shingles, exact)\n"
+        f"{len(held.leaks)} leaks of {held.evaluation_tasks:,} evaluation tasks (by name, by whole request, by likeness"
+        f" from {held.threshold} on: Jaccard over three-word shingles, exact; and by a request within a longer text)\n"
         f"content hash {built.digest}"
     )

@@ -186,7 +186,9 @@ def _leakage(leakage: LeakageReport) -> str:
         f"{len(leakage.leaks):,} leak(s) of {leakage.evaluation_tasks:,} evaluation tasks ({leakage.entities:,} made-up"
         f" names) into {leakage.training_texts:,} training texts. A name counts as a whole word, a request where it was"
         " learned as it is or with other names and numbers, and as a near-duplicate from a similarity of"
-        f" {leakage.threshold:g} on (Jaccard over three-word shingles of what the user said)."
+        f" {leakage.threshold:g} on (Jaccard over three-word shingles of what the user said, from the beginning on or"
+        " in up to three messages that follow one another), or one of eight words or more that stands within any longer"
+        f" text ({leakage.threshold:g} of its runs of three words)."
     ) + (f"\n\n{found}" if found else "") + (f"\n\n{more:,} more." if more > 0 else "")  # fmt: skip
 
 

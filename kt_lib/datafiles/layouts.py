@@ -117,12 +117,12 @@ def _write(
 
 
 def _trl_row(row: SftRow) -> dict[str, Any]:
-    about = _about(row, "kind", "task_id", "basis", "source", "licence", "consent", "learn")
+    about = _about(row, "kind", "task_id", "basis", "source", "licence", "consent", "private", "learn")
     return {"messages": trl_messages(row.messages), "tools": _trl_tools(row.tools), "kt": _kt(about, row.messages)}
 
 
 def _trl_pair(pair: PreferencePair) -> dict[str, Any]:
-    about = _about(pair, "task_id", "basis", "evidence", "source", "licence", "consent")
+    about = _about(pair, "task_id", "basis", "evidence", "source", "licence", "consent", "private")
     return {
         "prompt": trl_messages(pair.prompt),
         "chosen": [_answer(pair.chosen)],
@@ -133,7 +133,7 @@ def _trl_pair(pair: PreferencePair) -> dict[str, Any]:
 
 
 def _trl_unpaired(row: UnpairedRow) -> dict[str, Any]:
-    about = _about(row, "task_id", "basis", "evidence", "source", "licence", "consent")
+    about = _about(row, "task_id", "basis", "evidence", "source", "licence", "consent", "private")
     return {
         "prompt": trl_messages(row.prompt),
         "completion": [_answer(row.completion)],

@@ -20,7 +20,7 @@ from kt_lib.datafiles.messages import Notes, ReadFrom, Unusable, read_messages, 
 from kt_lib.records import ChatMessage, PreferencePair, Provenance, Record, SetAside, SftRow, ToolSpec, UnpairedRow
 
 _WORDS = TypeAdapter(list[ReadFrom])
-_ABOUT = frozenset(("kind", "task_id", "basis", "evidence", "source", "licence", "consent", "learn"))
+_ABOUT = frozenset(("kind", "task_id", "basis", "evidence", "source", "licence", "consent", "private", "learn"))
 _TERMS = {"consent": "consent", "licence": "licence", "license": "licence"}
 """Columns that say, in anybody's rows, whether they may be used, and what kt calls them."""
 _CHATS = (
@@ -47,7 +47,7 @@ class _About(NamedTuple):
             "basis": "none stated",
             "evidence": "none stated",
         }
-        defaults |= {"source": self.file, "licence": None, "consent": None}
+        defaults |= {"source": self.file, "licence": None, "consent": None, "private": False}
         return {name: self.said.get(name, defaults[name]) for name in names}
 
 
@@ -174,7 +174,7 @@ def _learned(
 
 
 def _sft(messages: tuple[ChatMessage, ...], learn: Any, row: Mapping[str, Any], about: _About, notes: Notes) -> SftRow:
-    fields = about.fields("kind", "task_id", "basis", "source", "licence", "consent")
+    fields = about.fields("kind", "task_id", "basis", "source", "licence", "consent", "private")
     return SftRow(messages=messages, tools=_tools(row, notes), learn=learn, **fields)
 
 
@@ -238,7 +238,7 @@ def _preference(
         chosen=_answer(chosen, "chosen", notes),
         rejected=_answer(rejected, "rejected", notes),
         tools=_tools(row, notes),
-        **about.fields("task_id", "basis", "evidence", "source", "licence", "consent"),
+        **about.fields("task_id", "basis", "evidence", "source", "licence", "consent", "private"),
     )
 
 
@@ -263,7 +263,7 @@ def _one_answer(row: Mapping[str, Any], about: _About, notes: Notes) -> list[Rec
         raise Unusable("`label` is neither true nor false")
     prompt, _ = read_messages(row.get("prompt"), "prompt", notes, about.said["read_from"], as_text="user")
     completion, _ = read_messages(row["completion"], "completion", notes, as_text="assistant")
-    fields = about.fields("task_id", "basis", "evidence", "source", "licence", "consent")
+    fields = about.fields("task_id", "basis", "evidence", "source", "licence", "consent", "private")
     answer = _answer(completion, "completion", notes)
     tools = _tools(row, notes)
     return [UnpairedRow(prompt=prompt, completion=answer, label=bool(label), tools=tools, **fields)]

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 from kt_lib.calls.protocol import read_agent
 from kt_lib.datafiles.lengths import TrainingRow
-from kt_lib.permissions import permitted
+from kt_lib.permissions import licence_fault, permitted
 from kt_lib.records import ChatMessage, Completion, PreferencePair, SftRow, ToolCall, ToolSpec, UnpairedRow
 from kt_lib.secret_patterns import find_secrets
 
@@ -58,12 +58,10 @@ def learned_texts(row: TrainingRow) -> list[str]:
 
 def _terms_faults(row: TrainingRow) -> Iterator[Fault]:
     """What the people in it and its licence say: an error where it may not be learned."""
-    # It looks at source, licence and consent, which an unpaired row has too.
-    judged = cast("SftRow | PreferencePair", row)
-    if why := permitted(judged, "train"):
+    if why := permitted(row, "train"):
         remedy = "take the row out: `kt dataset convert` writes a file without such rows"
         yield Fault("may not be learned", "error", why, remedy)
-    elif row.licence is not None and (why := permitted(judged, "share", people=())):
+    elif row.licence is not None and (why := licence_fault(row.licence)):
         remedy = "make sure that you may train on it; `kt dataset convert --for share` leaves such rows out"
         yield Fault("licence", "warning", why, remedy)
 

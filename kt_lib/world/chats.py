@@ -15,6 +15,7 @@ from kt_lib.records import Conversation
 from kt_lib.world.phrasing import intents, tools
 from kt_lib.world.situations import Situation, no_call, prose, request
 
+LICENCE = "MIT"
 STARTED = 1_780_000_000
 CONFIRMED = ("thanks, that worked", "perfect, thank you", "great, that did it")
 DENIED = ("no, that is wrong", "that did not work", "not what i asked for")
@@ -27,9 +28,12 @@ def sample_export(seed: int, count: int) -> list[dict[str, JsonValue]]:
 
 
 def with_tools(conversations: Iterable[Conversation]) -> list[Conversation]:
-    """The sample's conversations with the tools they were made with, which an export does not name."""
-    offered = tuple(tools().values())
-    return [one.model_copy(update={"tools": offered}) for one in conversations]
+    """The sample's conversations with what an export does not say: the tools offered, and that kt made them all up."""
+    offered, made_up = tuple(tools().values()), {"licence": LICENCE, "consent": True}
+    return [
+        one.model_copy(update={"tools": offered, "source": one.source.model_copy(update=made_up)})
+        for one in conversations
+    ]
 
 
 def record(rng: random.Random, at: int) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from kt_lib.calls.failures import MALFORMED
 from kt_lib.calls.rules import one_name
 from kt_lib.calls.schemas import fits_schema
 from kt_lib.personas import PERSONAS
+from kt_lib.power import guard_needs
 from kt_lib.records import Attempt, Mode, PairedTable, Record, Score, Task
-from kt_lib.statistics import discordance, judge, paired, tasks_needed, wilson
+from kt_lib.statistics import judge, paired, wilson
 from kt_lib.style import broken_rules, words_in
 
 SUITE = "assistant"
@@ -106,7 +107,7 @@ def comparison(
         return None
     table = paired([first for first, _ in both], [second for _, second in both])
     word = in_a_word(table, margin)
-    needed = tasks_needed(max(discordance(table), 0.01), margin)
+    needed = guard_needs(table, margin)
     reason = f"{table.in_points} on {table.n} tasks, p {table.p_value:.2g}"
     if word == "inconclusive":
         reason += f": neither proven nor surely within {100 * margin:g} points; about {needed} tasks would tell"

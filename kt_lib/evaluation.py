@@ -240,13 +240,29 @@ class Tried:
         The voice also stands by category: a persona each, for the conversations that were made up to hear it.
         """
         of = {"base": self.base} | {name: self.of(name) for name in dict.fromkeys(row.lever for row in self.after)}
-        found = [score for name, rows in of.items() for score in scores_of(name, rows, self.tasks)]
+        alike = like_for_like(of, self.tasks)
+        found = [score for name, rows in alike.items() for score in scores_of(name, rows, self.tasks)]
         figures = (score for name, rows in of.items() for score in assistant_scores(name, rows, self.tasks))
         return [*found, *(score for score in figures if score.suite == SUITE or score.metric == VOICE)]
 
     def as_assistant(self, variant: str, margin: float) -> list[Comparison]:
         """A variant (new) against the base (current) by the four figures of an assistant, on the same tasks."""
         return compared(self.base, self.of(variant), self.tasks, margin)
+
+
+def like_for_like(of: Mapping[str, Sequence[Attempt]], tasks: Iterable[Task]) -> dict[str, list[Attempt]]:
+    """By variant the attempts at those tasks of a suite that each variant with attempts at the suite was put to.
+
+    A guard draws more tasks for one training than for another; their rates stand side by side.
+    """
+    suite = {task.id: suites_of(task)[0] for task in tasks if task.check.evidence != "none"}
+    put: dict[tuple[Mode, str], dict[str, set[str]]] = {}
+    for name, rows in of.items():
+        for row in rows:
+            if row.task_id in suite:
+                put.setdefault((row.mode, suite[row.task_id]), {}).setdefault(name, set()).add(row.task_id)
+    shared = {(mode, task) for (mode, _), by in put.items() for task in set.intersection(*by.values())}
+    return {name: [row for row in rows if (row.mode, row.task_id) in shared] for name, rows in of.items()}
 
 
 def suites_of(task: Task) -> list[str]:

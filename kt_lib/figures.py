@@ -129,19 +129,14 @@ def gap_by(tables: Mapping[str, PairedTable], title: str) -> Any:
     return figure(title, [points], 110 + 26 * len(rows), xaxis=axis, yaxis={"autorange": "reversed"})
 
 
-def against_margin(verdicts: Sequence[Verdict], title: str) -> Any:
+def against_margin(verdicts: Sequence[Verdict], title: str, names: Sequence[str] = ()) -> Any:
     """Candidate minus base on each suite, in points with 95% intervals, beside what a guard may lose (dashed).
 
-    Green passed, orange did not.
+    Green passed, orange did not. Each stands by its suite, or by its one of `names`.
     """
     rows = [
-        (
-            f"{in_words(one.suite)} (n = {one.table.n})",
-            100 * one.table.difference,
-            100 * one.table.low,
-            100 * one.table.high,
-        )
-        for one in verdicts
+        (f"{name} (n = {one.table.n})", 100 * one.table.difference, 100 * one.table.low, 100 * one.table.high)
+        for name, one in zip(names or [in_words(one.suite) for one in verdicts], verdicts, strict=True)
     ]
     points = _with_intervals(rows, [AFTER if one.passed else BEFORE for one in verdicts], "%{x:+.1f} points")
     axis = {"ticksuffix": " points", "zeroline": True, "zerolinecolor": QUIET, "zerolinewidth": 1}

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kt_lib.figures import AFTER, BEFORE, CHAT, QUIET, figure, in_words
-from kt_lib.records import Adapter, Rate, Verdict
+from kt_lib.figures import AFTER, BEFORE, CHAT, QUIET, against_margin, figure, in_words
+from kt_lib.records import Adapter, Verdict
 
 REDRAWN = 2.0
 """Seconds between two drawings of a curve that grows."""
@@ -75,25 +75,19 @@ def _as_data(drawn: Any) -> dict[str, Any]:
 
 
 def ablation(judged: Mapping[str, Sequence[Verdict]], title: str) -> Any:
-    """Right on each suite: the base, and each training with its interval; `judged` holds their verdicts by name."""
-    import plotly.graph_objects as go
+    """What each training changed on each suite, in points with its interval; `judged` holds their verdicts by name.
 
-    suites = list(dict.fromkeys(one.suite for verdicts in judged.values() for one in verdicts))
-    sides = {"base": {one.suite: one.table.first for verdicts in judged.values() for one in verdicts}}
-    sides |= {name: {one.suite: one.table.second for one in verdicts} for name, verdicts in judged.items()}
-    colours = [BEFORE, AFTER, CHAT, "#cc79a7", "#e69f00", QUIET]
-    bars = [
-        go.Bar(
-            x=[in_words(suite) for suite in suites],
-            y=[100 * (rate.value or 0) if (rate := rates.get(suite)) else None for suite in suites],
-            error_y=_error([rates.get(suite) for suite in suites]),
-            name=name,
-            marker_color=colours[at % len(colours)],
-            hovertemplate=f"{name}, %{{x}}: %{{y:.1f}}%<extra></extra>",
-        )
-        for at, (name, rates) in enumerate(sides.items())
+    Guards draw other tasks for one training than for another: only against the base on its own tasks is each measured.
+    """
+    suites = dict.fromkeys(one.suite for verdicts in judged.values() for one in verdicts)
+    chosen = [
+        (f"{in_words(suite)}, {name}", one)
+        for suite in suites
+        for name, verdicts in judged.items()
+        for one in verdicts
+        if one.suite == suite
     ]
-    return figure(title, bars, 380, showlegend=True, barmode="group", yaxis={"ticksuffix": "%", "range": [0, 104]})
+    return against_margin([one for _, one in chosen], title, [name for name, _ in chosen])
 
 
 def _curves(trainings: Sequence[tuple[str, Sequence[tuple[int, float]]]], title: str) -> Any:
@@ -112,17 +106,3 @@ def _curves(trainings: Sequence[tuple[str, Sequence[tuple[int, float]]]], title:
     ]
     loss = {"title": "loss", "type": "log"}
     return figure(title, lines, 340, showlegend=True, xaxis={"title": "optimiser step"}, yaxis=loss, legend={"y": -0.2})
-
-
-def _error(rates: Sequence[Rate | None]) -> dict[str, Any]:
-    known = [
-        (100 * (one.value or 0), 100 * (one.low or 0), 100 * (one.high or 0)) if one else (0, 0, 0) for one in rates
-    ]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - value for value, _, high in known],
-        "arrayminus": [value - low for value, low, _ in known],
-        "color": QUIET,
-        "thickness": 1.5,
-    }

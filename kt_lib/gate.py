@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
+from kt_lib.power import guard_needs, guard_power
 from kt_lib.records import Attempt, PairedTable, Rate, Score, Verdict
-from kt_lib.statistics import discordance, judge, noninferiority_power, not_worse, paired, tasks_needed, wilson
+from kt_lib.statistics import discordance, guard_word, judge, not_worse, paired, wilson
 
 ENOUGH_POWER = 0.8
 Draw = Callable[[int], PairedTable]
@@ -53,18 +54,18 @@ def guard(variant: str, suite: str, draw: Draw, start: int, bound: int, margin: 
     Proven better, or surely worse, is decided as it stands. Still undecided does not pass.
     """
     table = draw(start)
-    while not decided(table, margin) and power(table, margin) < ENOUGH_POWER and table.n < bound:
-        more = min(bound, max(tasks_needed(max(discordance(table), 0.01), margin), table.n + 50))
+    while not decided(table, margin) and guard_power(table, margin) < ENOUGH_POWER and table.n < bound:
+        more = min(bound, max(guard_needs(table, margin), table.n + 50))
         grown = draw(more)
         if grown.n <= table.n:
             break
         table = grown
     passed = not_worse(table, margin)
-    words = judge(table, margin) if table.n else "inconclusive"
-    if passed and words == "worse":
-        words = "not_worse"
+    words = judge(table, margin)
     reason = f"{table.in_points} on {table.n} tasks"
     reason += "" if passed else ": the margin is not surely kept"
+    if passed and words == "worse":
+        words, reason = "not_worse", f"{reason}: {guard_word(table, margin)}"
     return verdict(variant, suite, table, words, passed, margin, reason)
 
 
@@ -73,22 +74,10 @@ def decided(table: PairedTable, margin: float) -> bool:
     return table.n > 0 and (judge(table, margin) == "better" or table.high <= -margin)
 
 
-def power(table: PairedTable, margin: float) -> float:
-    """The chance that this guard passes when nothing is lost, at its n and discordance."""
-    return noninferiority_power(table.n, discordance(table), margin, rate=solved(table)) if table.n else 0.0
-
-
-def solved(table: PairedTable) -> float | None:
-    """Share of the concordant tasks that both sides solve."""
-    concordant = table.both + table.neither
-    return table.both / concordant if concordant else None
-
-
 def verdict(
     variant: str, suite: str, table: PairedTable, words: str, passed: bool, margin: float, reason: str
 ) -> Verdict:
     """The row for one suite."""
-    share = discordance(table) if table.n else 0.0
     return Verdict(
         variant=variant,
         suite=suite,
@@ -96,9 +85,9 @@ def verdict(
         verdict=cast("type", words),
         passed=passed,
         margin=margin,
-        discordance=share,
-        power=power(table, margin),
-        needed=tasks_needed(max(share, 0.01), margin),
+        discordance=discordance(table),
+        power=guard_power(table, margin),
+        needed=guard_needs(table, margin),
         reason=reason,
     )
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from kt_lib.markdown_text import fenced, plain, table
 from kt_lib.prompts import PROTOCOL_PROMPT, list_tools
-from kt_lib.records import ModelVersion, PreferencePair, Rate, Record, Score, SftRow, ToolSpec, Verdict
+from kt_lib.records import ModelVersion, PairedTable, PreferencePair, Rate, Record, Score, SftRow, ToolSpec, Verdict
 from kt_lib.training.adapter_files import Training, trainings_of
-from kt_lib.versions import lineage, refusal
+from kt_lib.versions import lineage, refusal, worded
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-ENOUGH_POWER = 0.8
 WIDE = 0.1
 """An interval of more than ten points says little of a guard."""
 _EXAMPLE = ToolSpec(
@@ -52,10 +51,15 @@ class Making(Record):
     """The trainings that made its adapter, as the adapter's own card says them."""
     learned_from: tuple[LearnedFrom, ...]
     """What it learned from."""
+    asked_again: PairedTable | None = None
+    """first = the adapter, second = its merged, saved and reloaded weights, on held-out tasks."""
 
 
-def making(adapter: Path, rows: Sequence[SftRow | PreferencePair]) -> Making:
-    """How the version with this adapter was made: by the adapter's card, and by the rows and pairs it learned from."""
+def making(adapter: Path, rows: Sequence[SftRow | PreferencePair], asked_again: PairedTable | None = None) -> Making:
+    """How the version with this adapter was made: by the adapter's card, and by the rows and pairs it learned from.
+
+    `asked_again` is what its merged weights (second) did beside the adapter (first).
+    """
     pairs = Counter((row.source, row.licence, row.consent) for row in rows if isinstance(row, PreferencePair))
     others = Counter((row.source, row.licence, row.consent) for row in rows if isinstance(row, SftRow))
     return Making(
@@ -64,6 +68,7 @@ def making(adapter: Path, rows: Sequence[SftRow | PreferencePair]) -> Making:
             LearnedFrom(source=key[0], licence=key[1], consent=key[2], rows=others[key], pairs=pairs[key])
             for key in sorted({*others, *pairs}, key=str)
         ),
+        asked_again=asked_again,
     )
 
 
@@ -139,7 +144,7 @@ def _gate(verdicts: Sequence[Verdict]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     return lines + [
-        f"| {one.suite} | {one.verdict} | {'yes' if one.passed else 'no'} | {100 * one.table.difference:+.1f}"
+        f"| {one.suite} | {worded(one)} | {'yes' if one.passed else 'no'} | {100 * one.table.difference:+.1f}"
         f" ({100 * one.table.low:+.1f} to {100 * one.table.high:+.1f}) points | {one.table.n} | {one.discordance:.2f}"
         f" | {one.power:.0%} |"
         for one in verdicts
@@ -148,10 +153,16 @@ def _gate(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _how_it_was_made(version: ModelVersion, made: Making | None) -> list[str]:
     lines = ["## How it was made", "", *(f"- {what}: {which}" for what, which in lineage(version))]
-    lines.append("- Merged, reloaded and asked again before it counted")
+    lines += [_merged(made.asked_again)] if made and made.asked_again else []
     for one in made.trainings if made else ():
         lines += ["", f"### Training: {one.name}", "", *(f"- {line}" for line in one.lines)]
     return lines
+
+
+def _merged(again: PairedTable) -> str:
+    rate = _rate(again.second).replace(" | ", " (")
+    told = "- Merged, saved and loaded again it was asked the held-out tasks once more before it counted:"
+    return f"{told} {rate}) of {again.n}, {again.in_points} beside the adapter"
 
 
 def _learned_from(made: Making | None) -> list[str]:
@@ -200,11 +211,6 @@ def _limits(version: ModelVersion, notes: Sequence[str], made: Making | None) ->
     found = list(notes)
     if why := refusal(version.verdicts):
         found.append(f"The gate did not let it through: {why}.")
-    found += [
-        f"The guard {one.suite} had a power of {one.power:.0%} only: {one.needed} tasks would give 80%."
-        for one in version.verdicts
-        if one.suite != "target" and one.power < ENOUGH_POWER
-    ]
     wide = [
         f"{one.metric} in {one.mode} on {one.suite} ({100 * (one.rate.high - one.rate.low):.0f})"
         for one in own_scores(version)

@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kt_lib.assistant import Comparison
 from kt_lib.difference import by, cells, failure_changes, pair, rate
-from kt_lib.records import Difference, ModelVersion, Rate, Score, Verdict
+from kt_lib.records import Difference, ModelVersion, Rate, Score
 from kt_lib.report_data import WITHHELD, ReportData
 from kt_lib.report_goals import goals
-from kt_lib.report_sides import Json, Sides, four, gain, gap, measured
+from kt_lib.report_sides import Json, Sides, ablation, assistant, four, gap, gate, measured, verdict
 from kt_lib.showing import shown
 
 _LONGEST = 600
@@ -63,6 +62,7 @@ def _figures(data: ReportData) -> Json:
         "failures": failures(data, sides),
         "guards": [verdict(one) for one in data.verdicts if one.suite != "target"],
         "ablation": ablation(data.ablation),
+        "gate": gate(data.ablation),
         "assistant": [assistant(one) for one in data.comparisons],
         "target": next((verdict(one) for one in data.verdicts if one.suite == "target"), None),
         "levers": levers(data),
@@ -75,6 +75,7 @@ def _figures(data: ReportData) -> Json:
         "dataset": dataset(data),
         "training": [one.model_dump(mode="json", exclude={"folder"}) for one in data.adapters],
         "history": history(data.history),
+        "lineage": lineage(data),
         "versions": [one.model_dump(mode="json", exclude={"scores", "verdicts"}) for one in data.versions],
         "parameters": {one.notebook: one.parameters for one in data.steps},
         "steps": steps(data),
@@ -125,35 +126,6 @@ def failures(data: ReportData, sides: Sides) -> list[Json]:
         {"failure": name, "before": before, "after": after if data.after.agent else None}
         for name, (before, after) in changes.items()
     ]
-
-
-def verdict(one: Verdict) -> Json:
-    """A verdict with rates before and after; the difference is after minus before."""
-    known = one.model_dump(mode="json", exclude={"table", "reason"})
-    paired = one.table
-    return known | gain(paired) | {
-        "difference": paired.difference,
-        "before": measured(paired.first),
-        "after": measured(paired.second),
-        "reason": one.reason,
-    }  # fmt: skip
-
-
-def ablation(verdicts: Sequence[Verdict]) -> list[Json]:
-    """A row for each suite: each training beside the base on the tasks that both were put to, and whether it passed."""
-    found: dict[str, Json] = {}
-    for one in verdicts:
-        row = found.setdefault(one.suite, {"suite": one.suite, "trainings": []})
-        judged = one.model_dump(mode="json", include={"variant", "verdict", "passed"})
-        beside = {"base": one.table.first.value, "difference": one.table.difference}
-        row["trainings"].append(judged | measured(one.table.second) | beside)
-    return list(found.values())
-
-
-def assistant(one: Comparison) -> Json:
-    """One of the four figures before and after, on the same tasks."""
-    known = one.model_dump(mode="json", exclude={"table"})
-    return known | gain(one.table) | {"before": measured(one.table.first), "after": measured(one.table.second)}
 
 
 def levers(data: ReportData) -> list[Json]:
@@ -249,6 +221,22 @@ def dataset(data: ReportData) -> Json:
         "train_chat_right": data.train_chat_right,
         "tasks": data.task_counts,
         "leakage": leakage,
+    }
+
+
+def lineage(data: ReportData) -> Json:
+    """What the digest of a version's data stands for, and what its training was told beside its base.
+
+    A training that ends before DPO learned from no pair.
+    """
+    told = next((one.parameters for one in data.steps if one.notebook == "08_train"), {})
+    empty: tuple[Any, ...] = ("", None, [], {})
+    return {
+        "rows": sum(data.rows.values()),
+        "pairs": sum(data.pairs.values()) if data.after.variant.endswith("dpo") else 0,
+        "configuration": {
+            name: value for name, value in told.items() if value not in empty and name not in ("model", "local_base")
+        },
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import JsonValue
@@ -30,6 +30,7 @@ from kt_lib.records import (
 )
 from kt_lib.runs import Step
 from kt_lib.settings import Settings
+from kt_lib.versions import refusal
 
 ARTIFACTS = (
     "tasks",
@@ -226,7 +227,7 @@ def _after(
     elif versions and versions[-1].promoted:
         reason = f"the gate lets {versions[-1].version} through, but the run was told not to promote it"
     else:
-        reason = versions[-1].reason if versions else "no version was made of it"
+        reason = versions[-1].reason if versions else _no_version(_read(step, "verdicts", Verdict))
     return After(
         status="promoted" if promoted else "candidate",
         reason=reason,
@@ -234,6 +235,12 @@ def _after(
         agent=tuple(one for one in ours if one.mode == "agent"),
         chat=tuple(one for one in ours if one.mode == "chat"),
     )
+
+
+def _no_version(verdicts: Sequence[Verdict]) -> str:
+    """Why there is no version of a candidate: none was made, and where the gate stops it, that too."""
+    stopped = refusal(verdicts)
+    return "no version was made of it" + (f", and the gate stops it: {stopped}" if stopped else "")
 
 
 def _variant(step: Step[Any], versions: tuple[ModelVersion, ...]) -> str:

@@ -29,6 +29,7 @@ def report_markdown(data: ReportData) -> str:
         *_section("Levers, on dev tasks", ("lever", "failure class", "gain", "95%", "n", "kept"), _levers(said)),
         *_section("What must not be lost", ("guard", "change", "95%", "n", "verdict"), _guards(said)),
         *_section("What each training gained and lost", _ablation_head(said), _ablation(said)),
+        *_section("What the gate says of each training", ("training", "the gate"), _gate(said)),
         *_section("The mix", ("source", "asked", "available", "used", "note"), _mix(said)),
         *_section("Goals", ("figure", "to", "measured", "n", "state"), _goals(said)),
         *_section("Steps", ("step", "time", "status"), _steps(said)),
@@ -105,7 +106,7 @@ def _guards(said: Mapping[str, Any]) -> list[tuple[str, ...]]:
             points(one["difference"], True),
             f"{points(one['low'], True)} to {points(one['high'], True)}",
             str(one["n"]),
-            f"{plain(in_words(one['verdict']))}, {'passed' if one['passed'] else 'not passed'}",
+            f"{plain(one['words'])}, {'passed' if one['passed'] else 'not passed'}",
         )
         for one in said["guards"]
     ]
@@ -124,6 +125,12 @@ def _ablation(said: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
             for one in row["trainings"]
         ]
         yield (plain(in_words(row["suite"])), *cells)
+
+
+def _gate(said: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    for one in said["gate"]:
+        why = one["refusal"]
+        yield (plain(one["variant"]), f"stops it: {plain(why)}" if why else "lets it through")
 
 
 def _mix(said: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:

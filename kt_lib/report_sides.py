@@ -1,14 +1,16 @@
-"""The sides that a report compares, and rates, gaps and gains as JSON values."""
+"""The sides that a report compares, and rates, gaps, gains and verdicts as JSON values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kt_lib.assistant import Comparison
 from kt_lib.difference import rate, table
-from kt_lib.records import PairedTable, Rate, Task
+from kt_lib.records import PairedTable, Rate, Task, Verdict
 from kt_lib.report_data import ReportData
 from kt_lib.report_goals import Measured, before_and_after, right_calls, transferred
+from kt_lib.versions import refusal, worded
 
 Json = dict[str, Any]
 
@@ -86,3 +88,43 @@ def four(paired: PairedTable) -> dict[str, int]:
         "agent_only": paired.second_only,
         "neither": paired.neither,
     }
+
+
+# --- what the gate and the comparisons say ----------------------------------------------------------------------------
+
+
+def verdict(one: Verdict) -> Json:
+    """A verdict with rates before and after; the difference is after minus before."""
+    known = one.model_dump(mode="json", exclude={"table", "reason"})
+    paired = one.table
+    return known | gain(paired) | {
+        "difference": paired.difference,
+        "before": measured(paired.first),
+        "after": measured(paired.second),
+        "words": worded(one),
+        "reason": one.reason,
+    }  # fmt: skip
+
+
+def ablation(verdicts: Sequence[Verdict]) -> list[Json]:
+    """A row for each suite: each training beside the base on the tasks that both were put to, and whether it passed."""
+    found: dict[str, Json] = {}
+    for one in verdicts:
+        row = found.setdefault(one.suite, {"suite": one.suite, "trainings": []})
+        judged = one.model_dump(mode="json", include={"variant", "verdict", "passed"}) | {"words": worded(one)}
+        beside = {"base": one.table.first.value, "difference": one.table.difference}
+        row["trainings"].append(judged | measured(one.table.second) | beside)
+    return list(found.values())
+
+
+def gate(verdicts: Sequence[Verdict]) -> list[Json]:
+    """What the gate says of each training: why it stops it, in words; null where it lets it through."""
+    trainings = dict.fromkeys(one.variant for one in verdicts)
+    own = {name: [one for one in verdicts if one.variant == name] for name in trainings}
+    return [{"variant": name, "refusal": refusal(found)} for name, found in own.items()]
+
+
+def assistant(one: Comparison) -> Json:
+    """One of the four figures before and after, on the same tasks."""
+    known = one.model_dump(mode="json", exclude={"table"})
+    return known | gain(one.table) | {"before": measured(one.table.first), "after": measured(one.table.second)}

@@ -231,6 +231,13 @@ def judge(table: PairedTable, margin: float) -> VerdictWord:
     return "equivalent" if table.high < margin else "not_worse"
 
 
+def guard_word(table: PairedTable, margin: float) -> str:
+    """What `judge` says as a reader of guards sees it: a proven loss that lets the guard pass is called just that."""
+    word = judge(table, margin)
+    within = word == "worse" and not_worse(table, margin)
+    return "worse by less than the margin" if within else word.replace("_", " ")
+
+
 # --- power -----------------------------------------------------------------------------------------------------------
 
 
@@ -266,11 +273,13 @@ def _exact_power(n: int, discordance: float, margin: float, rate: float) -> floa
     return min(1.0, power)
 
 
-def tasks_needed(discordance: float, margin: float, power: float = 0.8, rate: float | None = None) -> int:
-    """Tasks for `noninferiority_power` of at least `power`, with or without `rate` as there."""
+def tasks_needed(
+    discordance: float, margin: float, power: float = 0.8, rate: float | None = None, more_than: int = 0
+) -> int:
+    """Tasks, more than `more_than`, for `noninferiority_power` of at least `power`, with or without `rate` as there."""
     _check_shares(discordance, margin)
     z = Z + NormalDist().inv_cdf(power)
-    n = max(math.ceil(z * z * discordance / margin**2), _fewest(margin))
+    n = max(math.ceil(z * z * discordance / margin**2), _fewest(margin), more_than + 1)
     while rate is not None and _exact_power(n, discordance, margin, rate) < power:
         n += max(1, n // 100)
     return n

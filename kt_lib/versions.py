@@ -8,7 +8,7 @@ from typing import Any
 
 from kt_lib.errors import GateRefused
 from kt_lib.records import ModelVersion, PairedTable, Protocol, Record, Score, Verdict
-from kt_lib.statistics import judge, not_worse
+from kt_lib.statistics import guard_word, judge, not_worse
 
 FIRST = "1.0.0"
 DAY = 24 * 3600
@@ -108,6 +108,11 @@ def refusal(verdicts: Sequence[Verdict]) -> str | None:
     return "; ".join(_failure(one) for one in failed) or None
 
 
+def worded(one: Verdict) -> str:
+    """A verdict in a reader's words: a guard may pass on a loss, and is then called worse by less than the margin."""
+    return guard_word(one.table, one.margin) if one.verdict == "not_worse" else one.verdict.replace("_", " ")
+
+
 def _failure(one: Verdict) -> str:
     table = one.table
     found = f"{table.in_points} on {table.n} tasks"
@@ -190,9 +195,7 @@ def _is_lost(suite: str, table: PairedTable, margin: float) -> bool:
 
 
 def _compared(suite: str, table: PairedTable, margin: float) -> str:
-    word: str = judge(table, margin)
-    if word == "worse" and suite != "target" and not_worse(table, margin):
-        word = "worse, surely within the margin"
+    word = judge(table, margin) if suite == "target" else guard_word(table, margin)
     return f"{suite} {word} ({table.in_points} on {table.n} tasks)"
 
 

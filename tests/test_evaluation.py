@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tiny_base import task
 
-from kt_lib.evaluation import Suite, against_champion, drawer, guard_suites, judge_guards, scores_of
+from kt_lib.evaluation import Suite, Tried, against_champion, drawer, guard_suites, judge_guards, scores_of
 from kt_lib.gate import guard
 from kt_lib.models.embedded import packaged_base
 from kt_lib.prompt_formats import in_format, in_other_formats
@@ -139,6 +139,18 @@ def test_a_true_loss_of_the_margin_passes_no_more_often_than_stated() -> None:
 
         passed += guard("sft", "multi_turn", table, 40, 120, 0.15).passed
     assert passed <= 8, "2.5% of 150 expected; 8 is the 97.5% point"
+
+
+def test_the_rates_of_trainings_that_drew_different_tasks_stand_on_the_tasks_they_share() -> None:
+    tasks = [task(at, "test") for at in range(6)]
+    right = {one.id for one in tasks[:3]}
+    before = [tried(one, "correct" if one.id in right else "wrong") for one in tasks]
+    after = [tried(one, "wrong").model_copy(update={"lever": "sft"}) for one in tasks]
+    after += [tried(one, "correct").model_copy(update={"lever": "sft+dpo"}) for one in tasks[:2]]
+    scores = Tried("base", before, after, {}, tasks).scores()
+    main = [one for one in scores if (one.suite, one.metric) == ("main", "success")]
+    rates = {one.variant: (one.rate.value, one.rate.n) for one in main}
+    assert rates == {"base": (1.0, 2), "sft": (0.0, 2), "sft+dpo": (1.0, 2)}
 
 
 def released(state: Path, version: str) -> ModelVersion:

@@ -12,7 +12,7 @@ from report_records import levers, run_of
 from kt_lib import figures, figures_of_training
 from kt_lib.difference import by, table
 from kt_lib.pages import stylesheet
-from kt_lib.records import Improvement
+from kt_lib.records import Improvement, PairedTable, Verdict
 from kt_lib.statistics import paired_counts, wilson
 
 DATA = run_of(60)
@@ -93,6 +93,42 @@ def test_plots_and_pages_share_their_colours() -> None:
     sheet = stylesheet()
     names = {"--chat": figures.CHAT, "--before": figures.BEFORE, "--after": figures.AFTER, "--quiet": figures.QUIET}
     assert [name for name, colour in names.items() if f"{name}: {colour}" not in sheet] == []
+
+
+def judged(training: str, **tables: PairedTable) -> list[Verdict]:
+    """Verdicts of one training, passed where nothing is lost."""
+    return [
+        DATA.verdicts[0].model_copy(
+            update={"variant": training, "suite": suite, "table": one, "passed": one.low > -0.05, "margin": 0.05}
+        )
+        for suite, one in tables.items()
+    ]
+
+
+def test_a_training_stands_beside_the_base_of_its_own_tasks_though_another_one_was_put_to_more() -> None:
+    few, more = paired_counts(20, 4, 8, 28), paired_counts(30, 9, 13, 68)
+    trainings = {
+        "sft": judged("sft", target=few, multi_turn=few),
+        "sft:corrections": judged("sft:corrections", target=few, multi_turn=more),
+    }
+    points = figures_of_training.ablation(trainings, "Change from the base").data[0]
+    told = dict(zip(points.y, points.x, strict=True))
+    assert list(told) == [
+        "target, sft (n = 60)",
+        "target, sft:corrections (n = 60)",
+        "multi turn, sft (n = 60)",
+        "multi turn, sft:corrections (n = 120)",
+    ]
+    assert told["multi turn, sft:corrections (n = 120)"] == pytest.approx(100 * more.difference)
+    assert points.x[3] - points.error_x.arrayminus[3] == pytest.approx(100 * more.low)
+
+
+def test_zero_and_what_a_guard_may_lose_are_marked_and_what_did_not_pass_stands_out() -> None:
+    lost = judged("sft", multi_turn=paired_counts(20, 8, 4, 28), plain_chat=paired_counts(900, 1, 9, 20))
+    drawn = figures_of_training.ablation({"sft": lost}, "Change from the base")
+    assert [line.x0 for line in drawn.layout.shapes] == [-5.0]
+    assert drawn.layout.xaxis.zeroline
+    assert list(drawn.data[0].marker.color) == [figures.BEFORE, figures.AFTER]
 
 
 @pytest.mark.parametrize(("steps", "plots"), [(9, 1), (10, 0)])

@@ -5,17 +5,35 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard
+from tiny_base import as_agent, as_chat, example, prose_of, task
 
 from kt_lib.model_card import LearnedFrom, Making, eval_results, making, model_card
 from kt_lib.models.embedded import packaged_base
-from kt_lib.records import ChatMessage, ModelVersion, PreferencePair, Score, SftRow, Verdict
+from kt_lib.records import (
+    Attempt,
+    ChatMessage,
+    Conversation,
+    ModelVersion,
+    PreferencePair,
+    Provenance,
+    Score,
+    SftRow,
+    Task,
+    Verdict,
+)
+from kt_lib.rows import agent_rows, format_pairs, other_format_rows, replay_rows
+from kt_lib.sources.ingesting import ingest
+from kt_lib.sources.store import Store
 from kt_lib.statistics import paired_counts, wilson
+from kt_lib.tasks_from_chats import tasks_from_conversations
 from kt_lib.training.adapter_files import Training
 from kt_lib.versions import new_version
+from kt_lib.world.chats import with_tools, write_sample
 
 HELLO = (ChatMessage(role="user", content="hello"), ChatMessage(role="assistant", content="Hello."))
 
@@ -26,8 +44,8 @@ def score(variant: str, metric: str, right: int, n: int, mode: Any = "agent", su
 
 def verdict(suite: str, power: float, **more: Any) -> Verdict:
     known = {"verdict": "equivalent", "passed": True, "margin": 0.05, "discordance": 0.1, "needed": 314}
-    table = paired_counts(250, 10, 30, 10)
-    return Verdict(variant="sft", suite=suite, table=table, power=power, reason="", **{**known, **more})
+    known |= {"table": paired_counts(250, 10, 30, 10)}
+    return Verdict(variant="sft", suite=suite, power=power, reason="", **{**known, **more})
 
 
 SCORES = [
@@ -82,11 +100,39 @@ def test_every_guard_and_the_hash_of_the_data_stand_on_the_card() -> None:
 
 
 def test_what_is_known_badly_stands_among_the_limits() -> None:
-    limits = model_card(version(), ["It knows a small world only."]).partition("## Known limits")[2]
+    limits = limits_of(version(), ["It knows a small world only."])
     assert "It knows a small world only." in limits
-    assert "The guard multi_turn had a power of 60% only: 314 tasks would give 80%." in limits
-    assert "not_calling" not in limits
     assert "Known to so many points only, for want of tasks: context_retention in agent on assistant (30)." in limits
+
+
+def limits_of(one: ModelVersion, notes: Sequence[str] = ()) -> str:
+    return model_card(one, notes).partition("## Known limits")[2]
+
+
+def test_a_guard_that_passed_lacks_no_tasks_and_an_undecided_one_does() -> None:
+    better = verdict("not_calling", 0.27, verdict="better", needed=1433)
+    open_ = verdict("multi_turn", 0.6, verdict="inconclusive", passed=False)
+    assert "1433" not in limits_of(version([VERDICTS[0], better]))
+    assert "power" not in limits_of(version())
+    limits = limits_of(version([VERDICTS[0], better, open_]))
+    assert limits.count("its power is 60% and 314 tasks would give 80%") == 1
+    assert "1433" not in limits
+
+
+def test_a_guard_that_passed_on_a_loss_says_so_in_the_gates_table() -> None:
+    within = verdict("plain_chat", 0.99, table=paired_counts(628, 13, 4, 15), verdict="not_worse")
+    assert "| plain_chat | worse by less than the margin | yes | -1.4 (-2.8 to -0.1) points" in model_card(
+        version([VERDICTS[0], within])
+    )
+
+
+def test_the_score_of_the_merged_weights_stands_beside_that_of_the_adapter(tmp_path: Path) -> None:
+    again = paired_counts(612, 1, 1, 46)
+    told = model_card(version(), made=making(tmp_path, [], again))
+    assert (
+        "- Merged, saved and loaded again it was asked the held-out tasks once more before it counted:"
+        " 92.9% (90.7% to 94.6%) of 660, +0.0 points (-0.7 to +0.7) beside the adapter"
+    ) in told
 
 
 def test_every_training_is_told_as_the_adapters_card_says_it_and_sources_as_the_rows_do(tmp_path: Path) -> None:
@@ -121,6 +167,46 @@ def test_every_training_is_told_as_the_adapters_card_says_it_and_sources_as_the_
         "1 of the rows and pairs it learned from state no licence: ask before you pass it on.",
     ):
         assert words in text
+
+
+def theirs(made_up: Task) -> Task:
+    """The same task as one from a person's exported chat."""
+    where = Provenance(file="mine.json", sha256="0", format="openwebui.export", place="item 1")
+    return made_up.model_copy(update={"id": "theirs", "source": where})
+
+
+def learned_from(one: Task) -> list[SftRow | PreferencePair]:
+    """Every kind of row, and a pair, that is made of a task on which the model did well once and badly once."""
+    tasks, right = {one.id: one}, [example(one)]
+    known: dict[str, Any] = {"task_id": one.id, "model": "toy", "protocol": "json"}
+    said = Attempt(mode="chat", output=prose_of(one), outcome="correct", **known)
+    failed = Attempt(mode="agent", output="{", outcome="malformed", failure="truncated", **known)
+    return [
+        *agent_rows(right, tasks, as_agent),
+        *other_format_rows(right, tasks, as_agent),
+        *replay_rows([said], tasks, as_chat),
+        *format_pairs([failed], right, tasks, as_agent, lambda task, text: text != "{", 9),
+    ]
+
+
+def test_what_is_made_of_tasks_that_kt_made_up_is_kts_to_give_and_of_a_persons_chat_it_is_not(tmp_path: Path) -> None:
+    made_up, own = learned_from(task(1)), learned_from(theirs(task(1)))
+    assert len(made_up) == len(own) == 4
+    assert {(one.licence, one.consent, one.private) for one in made_up} == {("MIT", True, False)}
+    assert {(one.licence, one.consent, one.private) for one in own} == {(None, None, True)}
+    assert "state no licence" not in model_card(version(), made=making(tmp_path, made_up))
+    assert "4 of the rows and pairs it learned from state no licence" in model_card(
+        version(), made=making(tmp_path, [*made_up, *own])
+    )
+
+
+def test_the_sample_chats_are_kts_own_too(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    ingest([write_sample(tmp_path, 1, 12)], store)
+    chats = with_tools(store.read(Conversation))
+    assert {(one.source.licence, one.source.consent) for one in chats} == {("MIT", True)}
+    told = [one.source for one in tasks_from_conversations(chats)]
+    assert {one and one.licence for one in told} == {"MIT"}
 
 
 def test_a_licence_text_cannot_break_out_of_its_cell(tmp_path: Path) -> None:

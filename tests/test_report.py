@@ -20,7 +20,7 @@ from kt_lib.difference import pair
 from kt_lib.history import Context, Input, RunRecord, StepInRun, StepRecord
 from kt_lib.notebook import read_notebook
 from kt_lib.pages import policy, sorting
-from kt_lib.records import Attempt, ModelVersion, Provenance, Record, Score, Task
+from kt_lib.records import Attempt, ModelVersion, Provenance, Record, Score, Task, Verdict
 from kt_lib.report import report_json, report_text
 from kt_lib.report_cases import CELLS, cases, cell_cases
 from kt_lib.report_data import ARTIFACTS, After, ReportData, gather
@@ -407,6 +407,71 @@ def test_the_mix_and_what_each_training_gained_and_lost_stand_in_all_three_forms
     assert all(not one["left_out"] for one in public["funnel"])
 
 
+def judged(suite: str, cells: tuple[int, int, int, int], *, passed: bool, word: str, **more: Any) -> Verdict:
+    """A verdict on a table of four cells: both, base only, candidate only, neither."""
+    known = {"variant": "sft", "margin": 0.05, "discordance": 0.1, "power": 0.27, "needed": 1433, "reason": "r"}
+    return Verdict.model_validate(
+        known | {"suite": suite, "table": paired_counts(*cells), "passed": passed, "verdict": word} | more
+    )
+
+
+GAINED = judged("target", (254, 8, 300, 98), passed=True, word="better")
+WITHIN = judged("plain_chat", (628, 13, 4, 15), passed=True, word="not_worse", power=0.99)
+WON = judged("not_calling", (20, 8, 121, 11), passed=True, word="better")
+OPEN = judged("multi_turn", (141, 5, 1, 3), passed=False, word="inconclusive", power=0.68, needed=179)
+
+
+def test_a_guard_that_passed_by_less_than_its_margin_is_no_denial_of_the_loss(data: ReportData) -> None:
+    told = data.model_copy(update={"verdicts": (GAINED, WITHIN), "ablation": (WITHIN,)})
+    said = report_json(told)
+    assert said["guards"][0]["words"] == "worse by less than the margin"
+    assert said["ablation"][0]["trainings"][0]["words"] == "worse by less than the margin"
+    assert "worse by less than the margin, passed" in report_markdown(told)
+    assert "worse by less than the margin" in Seen(report_html(told)).text
+
+
+def test_only_an_undecided_guard_is_told_how_many_tasks_it_lacks(data: ReportData) -> None:
+    text = Seen(report_html(data.model_copy(update={"verdicts": (GAINED, WON, OPEN)}))).text
+    assert "80% power needs 179 tasks" in text
+    assert "1433" not in text
+
+
+def test_which_guard_each_training_broke_stands_below_what_it_gained(data: ReportData) -> None:
+    other = [one.model_copy(update={"variant": "sft:corrections"}) for one in (GAINED, WITHIN, OPEN)]
+    told = data.model_copy(update={"ablation": (GAINED, WITHIN, WON, *other)})
+    gate = {one["variant"]: one["refusal"] for one in report_json(told)["gate"]}
+    assert gate["sft"] is None
+    assert gate["sft:corrections"].startswith("guard multi_turn inconclusive: -2.7 points")
+    text = Seen(report_html(told)).text
+    assert "sft: the gate lets it through." in text
+    assert "sft:corrections: the gate stops it: guard multi_turn inconclusive" in text
+    assert "guard multi\\_turn inconclusive" in report_markdown(told)
+
+
+def test_a_version_that_saw_no_pairs_shows_rows_only_and_no_setting_without_a_value(data: ReportData) -> None:
+    chosen = {"recipe": "embedded", "recipe_file": "", "sft": {}, "dpo": {"beta": 0.1}, "ablations": [], "seed": 0}
+    steps = [one.model_copy(update={"parameters": chosen}) if one.notebook == "08_train" else one for one in data.steps]
+    trained = data.model_copy(update={"steps": tuple(steps)})
+    assert report_json(trained)["lineage"] == {
+        "rows": 300,
+        "pairs": 0,
+        "configuration": {"recipe": "embedded", "dpo": {"beta": 0.1}, "seed": 0},
+    }
+    after = data.after.model_copy(update={"variant": "sft+dpo"})
+    both = trained.model_copy(update={"after": after})
+    assert report_json(both)["lineage"]["pairs"] == 50
+    only, with_pairs = (lineage_of(report_html(one)) for one in (trained, both))
+    assert "300 rowssha256:cccc" in only
+    assert "300 rows, 50 pairssha256:cccc" in with_pairs
+    assert 'recipe embedded, dpo {"beta": 0.1}, seed 0' in only
+
+
+def lineage_of(page: str) -> str:
+    """What a reader sees of the lineage, on one line."""
+    within = page[page.index('<section id="lineage"') :]
+    return " ".join(Seen(within[: within.index("</section>") + 10]).text.split())
+
+
 # --- gathering -------------------------------------------------------------------------------------------------------
 
 
@@ -469,6 +534,26 @@ def test_a_version_that_the_run_was_told_not_to_promote_is_a_candidate(tmp_path:
     gathered = gather(step_over(tmp_path, written(tmp_path, data), (*data.steps[:-1], release)))
     assert gathered.after.status == "candidate"
     assert "told not to promote" in gathered.after.reason
+
+
+def test_where_no_version_was_made_the_report_says_what_the_gate_says_of_the_candidate(
+    tmp_path: Path, data: ReportData
+) -> None:
+    evaluated = [
+        one.model_copy(update={"metrics": {"candidate": "sft"}}) if one.notebook == "09_evaluate" else one
+        for one in data.steps
+        if one.notebook != "10_release"
+    ]
+
+    def reason(*verdicts: Verdict) -> str:
+        run = data.model_copy(update={"versions": (), "verdicts": verdicts})
+        folder = tmp_path / str(len(verdicts))
+        folder.mkdir()
+        return gather(step_over(folder, written(folder, run), tuple(evaluated))).after.reason
+
+    stopped = reason(GAINED, WITHIN, OPEN)
+    assert stopped.startswith("no version was made of it, and the gate stops it: guard multi_turn inconclusive")
+    assert reason(GAINED, WITHIN) == "no version was made of it"
 
 
 def test_the_notebook_asks_for_every_artifact_that_is_gathered() -> None:

@@ -156,7 +156,7 @@ def test_a_guard_that_people_have_now_is_not_taken_from_them() -> None:
     slightly = beside(target=EVEN, plain_chat=paired_counts(960, 14, 2, 24))
     kept = made([FIRST], "b", data="data 2", against_champion=slightly)
     assert kept.promoted
-    assert "plain_chat worse, surely within the margin (-1.2 points" in kept.reason
+    assert "plain_chat worse by less than the margin (-1.2 points" in kept.reason
 
 
 def test_where_people_get_a_version_that_does_not_pass_any_more_its_reason_says_so() -> None:

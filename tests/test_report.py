@@ -401,7 +401,8 @@ def test_the_mix_and_what_each_training_gained_and_lost_stand_in_all_three_forms
     for title in ("What each training gained and lost", "The mix"):
         assert title in page, title
         assert title in markdown, title
-    assert "The assistant in four figures" in page
+    assert "The assistant in figures" in page
+    assert told["assistant"][0]["reason"] in page
     public = report_json(for_audience(run_of(said="hush"), "public"))["dataset"]
     assert [one["name"] for one in public["mix"]] == ["another source"], "somebody called it as they liked"
     assert all(not one["left_out"] for one in public["funnel"])

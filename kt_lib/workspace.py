@@ -27,6 +27,8 @@ from kt_lib.runbook import PreparedStep, Runbook, load_runbook, prepare
 from kt_lib.runs import labels_in
 from kt_lib.settings import Settings
 
+CHECKPOINTS = "checkpoints"
+"""Folder below the state in which trainings keep what they go on from."""
 REPORT_FILES = frozenset({"report.html", "report.json", "report.md"})
 """Artifacts that are shown at the top of the outputs."""
 
@@ -188,6 +190,17 @@ class Workspace:
                 shutil.rmtree(doomed)
             self.write_index()
             return sorted(name for name in stale if not name.startswith("."))
+
+    def clean_checkpoints(self) -> list[str]:
+        """Remove what a training left in order to go on where a run finished after that; returns the removed names."""
+        with self.hold("kt clean"):
+            newest = self.newest()
+            ended = (newest.finished if newest else None) or 0.0
+            places = sorted((self.state / CHECKPOINTS).glob("*"))
+            stale = [place for place in places if place.stat().st_mtime < ended]
+            for place in stale:
+                shutil.rmtree(place) if place.is_dir() else place.unlink()
+            return [place.name for place in stale]
 
     def _run_folders(self) -> list[Path]:
         return [folder for folder in self.runs.iterdir() if folder.is_dir()] if self.runs.is_dir() else []

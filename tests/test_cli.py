@@ -69,6 +69,19 @@ def test_run_then_nothing_to_do_then_only_what_a_parameter_changes(root):
     assert [run["status"] for run in status["runs"]] == ["finished"]
 
 
+def test_clean_removes_what_trainings_left_before_the_newest_finished_run_and_names_it(root):
+    state = root / "elsewhere"
+    for name in ("given-up", "just-killed"):
+        (state / "checkpoints" / name / "checkpoint-5").mkdir(parents=True)
+    assert kt(root, "clean", KT_STATE=str(state)).stdout == "Removed 0 runs\n", "no run has finished since"
+    assert kt(root, "run", KT_STATE=str(state)).returncode == 0
+    later = time.time() + 60
+    os.utime(state / "checkpoints" / "just-killed", (later, later))
+    cleaned = kt(root, "clean", KT_STATE=str(state))
+    assert "older than the newest finished run: given-up\n" in cleaned.stdout
+    assert [place.name for place in (state / "checkpoints").iterdir()] == ["just-killed"]
+
+
 def test_a_failing_notebook_ends_with_one_line_exit_code_1_and_its_page(root):
     write(root, [*WORK, "'two\\nlines'\nraise ValueError('no\\nluck')"])
     failed = kt(root, "run")

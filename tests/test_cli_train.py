@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,9 @@ from kt_lib.cli.app import app
 from kt_lib.datafiles.layouts import write_rows as write_dataset
 from kt_lib.datafiles.layouts import write_unpaired
 from kt_lib.errors import KtError, ParameterError, SourceError
+from kt_lib.recipes import recipe
 from kt_lib.records import ChatMessage, PreferencePair, UnpairedRow
+from kt_lib.training.engines import engine
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -46,6 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for at, row in enumerate(rows[:8])
     ]
     write_rows(folder, "pairs", pairs)
+    write_rows(folder, "long", [one.model_copy(update={"rejected": "no " * 500}) for one in pairs])
     judged = [
         UnpairedRow(
             prompt=pair.prompt,
@@ -87,7 +91,8 @@ def test_the_cost_can_be_had_without_the_training(place: Path, tmp_path: Path) -
     ran = CliRunner().invoke(app, asked(place, tmp_path / "out", "--plan", "--json", *EIGHT))
     assert ran.exit_code == 0, ran.output
     told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["too_long"] == 1
+    assert told["too_long"] == {"rows": 1}
+    assert told["engine"] == [engine(recipe("embedded").sft).reason]
     (sft,) = told["forecast"]
     assert (sft["rows"], sft["steps"]) == (16, 4)
     assert sft["memory"]["total_mb"] > 1
@@ -115,8 +120,10 @@ def test_the_cost_of_kto_can_be_had_before(place: Path, tmp_path: Path) -> None:
     more = ("--judged", str(place / "judged.jsonl"), "--plan", *EIGHT)
     ran = CliRunner().invoke(app, asked(place, tmp_path / "out", *more))
     assert ran.exit_code == 0, ran.output
-    assert "sft: 16 rows, " in ran.stdout
-    assert "kto: 16 rows, " in ran.stdout
+    by, sft, kto, *_ = ran.stdout.splitlines()
+    assert by == engine(recipe("embedded").sft).reason, "one line, as both parts go the same way"
+    assert sft.startswith("sft: 16 rows, ")
+    assert kto.startswith("kto: 16 rows, ")
     assert not (tmp_path / "out").exists()
 
 
@@ -128,6 +135,7 @@ def test_the_cost_of_kto_can_be_had_before(place: Path, tmp_path: Path) -> None:
         ("--pairs", "judged", "holds 16 judged answers where pairs are wanted: judged answers are given by --judged"),
         ("--judged", "both", "holds 8 pairs and 16 judged answers where judged answers are wanted: `kt dataset conv"),
         ("--judged", "mine", "none of its judged answers can be learned, the people in them did not agree"),
+        ("--pairs", "long", "all 8 pairs are longer than the 512 tokens that the model reads, or give shorter ones"),
         ("--judged", "praised", "8 good and 0 bad answers are no ground for KTO"),
     ],
 )
@@ -148,7 +156,9 @@ def test_a_file_of_another_kind_is_refused_before_anything_is_trained(
         (("--set", "sft.epochs=1"), ParameterError, "there is no `epochs`"),
         (("--set", "sft.lr_scheduler_type=cosin"), ParameterError, "`lr_scheduler_type` is 'cosin'"),
         (("--set", "sft.lora.target_modules=[q_prj]"), ParameterError, "names q_prj, and no linear layer"),
-        (("--set", "sft.max_length=9"), SourceError, "none of its rows can be learned, 17 are too long"),
+        (("--set", "sft.max_length=9"), SourceError, "all 17 rows are longer than `max_length` 9: set it higher"),
+        (("--base", "/nope"), ParameterError, "--base /nope: there is no such folder"),
+        (("--base", "tests"), ParameterError, "holds no model that can be trained: config.json, *.safetensors, tok"),
         (("--pairs", "nowhere.jsonl"), SourceError, "nowhere.jsonl"),
         (("--pairs", "a.jsonl", "--judged", "b.jsonl"), ParameterError, "by DPO or by KTO, so give one of them"),
         (
@@ -197,6 +207,34 @@ def test_two_processes_train_what_one_does_with_batches_twice_as_large(place: Pa
         assert loss == pytest.approx(same, rel=1e-3)
 
 
+KILLED_TWO = """
+import os, signal, sys
+from kt_lib.cli import train
+from kt_lib.cli.app import app
+
+train._bar = lambda what: lambda step, of, loss: os.kill(os.getpid(), signal.SIGKILL) if step == 8 else None
+app(sys.argv[1:])
+"""
+
+
+@pytest.mark.loop
+def test_two_processes_killed_in_their_second_epoch_go_on_to_the_same_weights(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "killed.py").write_text(KILLED_TWO)
+    few = ("--set", "sft.per_device_train_batch_size=2", "--set", "sft.num_train_epochs=3")
+    both = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for out, start, code in (
+        ("a", ["-m", "kt_lib"], 0),
+        ("b", [str(tmp_path / "killed.py")], 1),
+        ("b", ["-m", "kt_lib"], 0),
+    ):
+        told = asked(place, tmp_path / out, "--checkpoints", str(tmp_path / f"kept-{out}"), *few)
+        ran = subprocess.run([*both, *start, *told], capture_output=True, timeout=300, env=environment)
+        assert ran.returncode == code, ran.stderr.decode()[-2000:]
+    (whole,), (went_on,) = (weights(tmp_path / out).values() for out in "ab")
+    assert whole[1] == went_on[1]
+
+
 def test_what_people_did_not_agree_to_is_not_learned_and_pairs_are_no_rows(place: Path, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     write_dataset(
@@ -209,3 +247,94 @@ def test_what_people_did_not_agree_to_is_not_learned_and_pairs_are_no_rows(place
     refused = CliRunner().invoke(app, pairs)
     assert isinstance(refused.exception, SourceError)
     assert "pairs are given by --pairs" in str(refused.exception)
+
+
+def test_pairs_that_are_too_long_are_counted_as_pairs(place: Path, tmp_path: Path) -> None:
+    file = tmp_path / "some.jsonl"
+    file.write_bytes(b"".join((place / f"{name}.jsonl").read_bytes() for name in ("pairs", "long")))
+    ran = CliRunner().invoke(app, asked(place, tmp_path / "out", "--pairs", str(file), "--plan", *EIGHT))
+    assert ran.exit_code == 0, ran.output
+    assert "1 rows were too long" in ran.stdout
+    assert "8 pairs were too long" in ran.stdout
+
+
+def test_a_folder_given_for_rows_is_called_a_folder(place: Path, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["train", str(place), "--base", str(place / "base"), "--out", str(tmp_path)])
+    assert isinstance(ran.exception, SourceError)
+    assert "is a folder: give a .jsonl or .parquet file in it" in str(ran.exception)
+
+
+@pytest.mark.parametrize("where", ["file", "/proc/nowhere"])
+def test_where_no_folder_can_be_made_is_told_before_the_first_step(place: Path, tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").touch()
+    kept = tmp_path / "kept"
+    ran = CliRunner().invoke(app, asked(place, tmp_path / where, "--checkpoints", str(kept), *EIGHT))
+    assert isinstance(ran.exception, ParameterError)
+    assert "no folder can be made there" in str(ran.exception)
+    assert not kept.exists(), "nothing was begun"
+
+
+def weights(out: Path) -> dict[str, tuple[int, bytes]]:
+    files = {file.parent.name: file for file in out.glob("*/adapter_model.safetensors")}
+    return {name: (file.stat().st_mtime_ns, file.read_bytes()) for name, file in files.items()}
+
+
+def test_a_folder_keeps_the_adapters_of_one_training_and_the_same_command_keeps_them(
+    place: Path, tmp_path: Path
+) -> None:
+    out, pairs = tmp_path / "out", ("--pairs", str(place / "pairs.jsonl"))
+    for more in ((), pairs, pairs):
+        ran = CliRunner().invoke(app, asked(place, out, *more, *EIGHT))
+        assert ran.exit_code == 0, ran.output
+        before = weights(out)
+    again = CliRunner().invoke(app, asked(place, out, *pairs, *EIGHT))
+    assert again.exit_code == 0, again.output
+    assert weights(out) == before, "not written again"
+    others = {
+        "`sft` in it is the adapter of another training": (*pairs, *EIGHT, "--set", "sft.seed=7"),
+        "`dpo` in it is the adapter of another training": (*pairs, *EIGHT, "--set", "dpo.beta=0.3"),
+        "name another folder, or remove it": EIGHT,
+    }
+    for words, asking in others.items():
+        refused = CliRunner().invoke(app, asked(place, out, *asking))
+        assert isinstance(refused.exception, ParameterError), refused.output
+        assert words in str(refused.exception)
+    assert weights(out) == before
+    (out / "sft" / "training.json").unlink()
+    refused = CliRunner().invoke(app, asked(place, out, *pairs, *EIGHT))
+    assert isinstance(refused.exception, ParameterError), "what made it is not known"
+
+
+KILLED_IN_DPO = """
+import os, signal, sys
+from kt_lib.cli import train
+from kt_lib.cli.app import app
+
+def bar(what):
+    def on_step(step, of, loss):
+        if what == "DPO" and step == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return on_step
+
+train._bar = bar
+app(sys.argv[1:])
+"""
+
+
+def test_a_kill_in_dpo_does_not_train_sft_again(place: Path, tmp_path: Path) -> None:
+    more = ("--pairs", str(place / "pairs.jsonl"), "--checkpoints", str(tmp_path / "kept"), *EIGHT)
+    more += ("--set", "dpo.num_train_epochs=4", "--set", "dpo.per_device_train_batch_size=4")
+    told = asked(place, tmp_path / "out", *more)
+    dead = subprocess.run([sys.executable, "-c", KILLED_IN_DPO, *told], capture_output=True, timeout=300)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr.decode()[-2000:]
+    (sft,) = weights(tmp_path / "out").items()
+    went_on = CliRunner().invoke(app, told)
+    assert went_on.exit_code == 0, went_on.output
+    after = weights(tmp_path / "out")
+    assert dict([sft]).items() <= after.items(), "the adapter of SFT is the very file it was"
+    assert not list((tmp_path / "kept").iterdir()), "all has ended well"
+    whole = CliRunner().invoke(app, asked(place, tmp_path / "whole", *more))
+    assert whole.exit_code == 0, whole.output
+    assert {name: found for name, (_, found) in weights(tmp_path / "whole").items()} == {
+        name: found for name, (_, found) in after.items()
+    }

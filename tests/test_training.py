@@ -23,7 +23,7 @@ from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
 from kt_lib.records import Adapter, ChatMessage, PreferencePair, Request, SftRow, ToolCall, ToolSpec, UnpairedRow
 from kt_lib.release import answers
 from kt_lib.training.adapter_files import trainings_of
-from kt_lib.training.checkpoints import Checkpoints
+from kt_lib.training.checkpoints import Checkpoints, forget_finished, training_key
 from kt_lib.training.engines import engine
 from kt_lib.training.trainers import fitting, lengths, train_dpo, train_kto, train_sft
 from kt_lib.weights import load, load_tokenizer, quiet, weights_digest
@@ -197,26 +197,133 @@ def test_a_killed_training_goes_on_to_the_same_weights(base: Path, tmp_path: Pat
     assert went_on.seconds > 2.5, "the half seconds of five steps before the crash are among them"
     assert went_on.peak_mb > 400 > whole.peak_mb, "so is what was held then"
     assert f"- Took: {went_on.seconds:.1f} s" in (tmp_path / "went_on" / "README.md").read_text()
-    assert not list((tmp_path / "checkpoints").iterdir()), "nothing is left over"
+    assert not list((tmp_path / "checkpoints").glob("*/")), "no checkpoint is left over"
 
 
-def test_other_rows_another_recipe_and_another_start_find_no_checkpoint_of_this_training(tmp_path: Path) -> None:
+class Killed(BaseException):
+    """Ends a training as a kill does: nothing of it is caught."""
+
+
+def until(last: int):
+    def watch(step: int, of: int, loss: float) -> None:
+        if step == last:
+            raise Killed
+
+    return watch
+
+
+@pytest.mark.parametrize(("dropout", "by_batches_of"), [(0.0, 4), (0.2, 2)])
+def test_sft_killed_in_any_epoch_or_between_two_goes_on_to_the_same_weights(
+    base: Path, tmp_path: Path, dropout: float, by_batches_of: int
+) -> None:
+    # Six steps an epoch and a checkpoint every second step: those after steps 6 and 12 lie between two epochs.
+    rows = [sft_row(task(at)) for at in range(24)]
+    recipe = QUICK.model_copy(
+        update={
+            "num_train_epochs": 3,
+            "lora": Lora(r=4, lora_dropout=dropout),
+            "per_device_train_batch_size": by_batches_of,
+            "gradient_accumulation_steps": 4 // by_batches_of,
+        }
+    )
+    whole = train_sft(base, rows, tmp_path / "whole", recipe)
+    assert whole.steps == 18
+    for last in (5, 7, 10, 13, 16):
+        kept = tmp_path / f"kept-{last}"
+        with pytest.raises(Killed):
+            train_sft(base, rows, tmp_path / "lost", recipe, until(last), kept)
+        went_on = train_sft(base, rows, tmp_path / f"went_on-{last}", recipe, None, kept)
+        assert (last, went_on.losses) == (last, whole.losses)
+        assert went_on.digest == whole.digest
+
+
+def test_dpo_killed_in_its_second_epoch_or_before_it_goes_on_to_the_same_weights(base: Path, tmp_path: Path) -> None:
+    shape = QUICK.model_copy(update={"lora": Lora(r=4, lora_dropout=0.2)})
+    train_sft(base, [sft_row(task(at)) for at in range(8)], tmp_path / "sft", shape)
+    told = pairs(24)
+    whole = train_dpo(base, tmp_path / "sft", told, tmp_path / "whole", PREFER)
+    assert whole.steps == 12
+    for last in (5, 7, 10):
+        kept = tmp_path / f"kept-{last}"
+        with pytest.raises(Killed):
+            train_dpo(base, tmp_path / "sft", told, tmp_path / "lost", PREFER, until(last), kept)
+        went_on = train_dpo(base, tmp_path / "sft", told, tmp_path / f"went_on-{last}", PREFER, None, kept)
+        assert (last, went_on.losses) == (last, whole.losses)
+        assert went_on.digest == whole.digest
+
+
+def test_each_epoch_and_each_seed_has_an_order_of_its_own(base: Path, tmp_path: Path) -> None:
+    rows, losses = [sft_row(task(at)) for at in range(12)], []
+    for seed in (1, 2):
+        # So slow that nothing is learned: the losses tell the batches.
+        recipe = QUICK.model_copy(update={"num_train_epochs": 2, "learning_rate": 1e-12, "seed": seed})
+        told = [round(loss, 4) for _, loss in train_sft(base, rows, tmp_path / str(seed), recipe).losses]
+        losses += [told[:3], told[3:]]
+    assert len(set(map(tuple, losses))) == 4
+
+
+def test_a_training_that_has_ended_well_is_not_done_again_until_it_is_forgotten(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows, kept, steps = [sft_row(task(at)) for at in range(8)], tmp_path / "kept", []
+
+    def train(out: str, recipe: SftRecipe = QUICK) -> Adapter:
+        steps.clear()
+        return train_sft(base, rows, tmp_path / out, recipe, lambda *told: steps.append(told), kept)
+
+    first = train("first")
+    assert len(steps) == 2
+    assert train("elsewhere") == first.model_copy(update={"folder": "elsewhere"})
+    assert not steps
+    assert weights_digest(tmp_path / "elsewhere") == first.digest
+    assert trainings_of(tmp_path / "elsewhere") == trainings_of(tmp_path / "first")
+    assert "this very training has ended well before" in caplog.text
+    train("other", QUICK.model_copy(update={"seed": 2}))
+    assert steps, "another seed is another training"
+    forget_finished(kept)
+    train("again")
+    assert steps
+    (tmp_path / "again" / "adapter_model.safetensors").write_bytes(b"cut off")
+    forget_finished(kept)
+    train("again")
+    assert steps, "an adapter that is not whole is made again"
+
+
+def test_a_loss_that_rises_is_warned_of_and_told_in_the_card(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    base, rows = packaged_base(), [sft_row(task(at)) for at in range(32)]
+    wild = QUICK.model_copy(update={"learning_rate": 0.3, "lora": Lora(lora_alpha=256), "warmup_steps": 0})
+    made = train_sft(base, rows, tmp_path / "wild", wild)
+    assert made.losses[-1][1] > 2 * made.losses[0][1]
+    assert "nothing good was learned; lower the learning rate (it is 0.3)" in caplog.text
+    assert "- Warning: the loss rose from " in (tmp_path / "wild" / "README.md").read_text()
+    caplog.clear()
+    train_sft(base, rows, tmp_path / "tame", QUICK)
+    assert "the loss rose" not in caplog.text
+    assert "Warning" not in (tmp_path / "tame" / "README.md").read_text()
+
+
+def test_other_rows_another_recipe_and_another_start_are_another_training(base: Path, tmp_path: Path) -> None:
     rows = [sft_row(task(at)) for at in range(4)]
-    others = [
-        ("sft", "base", QUICK, rows[:3]),
-        ("sft", "base", QUICK.model_copy(update={"seed": 2}), rows),
-        ("sft", "other", QUICK, rows),
-        ("dpo", "base", QUICK, rows),
-    ]
-    with Checkpoints(tmp_path, "sft", "base", QUICK, rows) as place:
+    other = make_base(tmp_path / "other", hidden=32, layers=1)
+    same = training_key("sft", base, None, QUICK, rows)
+    assert training_key("sft", base, None, QUICK, list(rows)) == same
+    others = {
+        training_key("sft", base, None, QUICK, rows[:3]),
+        training_key("sft", base, None, QUICK.model_copy(update={"seed": 2}), rows),
+        training_key("sft", other, None, QUICK, rows),
+        training_key("dpo", base, None, QUICK, rows),
+        training_key("dpo", base, other, QUICK, rows),
+    }
+    assert len(others - {same}) == 5
+    with Checkpoints(tmp_path, same) as place:
         (place / "checkpoint-5").mkdir()
         (place / "checkpoint-5" / "trainer_state.json").write_text('{"global_step": 5}')
-        assert Checkpoints(tmp_path, "sft", "base", QUICK, list(rows)).newest() == place / "checkpoint-5"
-        assert [Checkpoints(tmp_path, *other).newest() for other in others] == [None] * 4
+        assert Checkpoints(tmp_path, same).newest() == place / "checkpoint-5"
+        assert [Checkpoints(tmp_path, key).newest() for key in others] == [None] * 5
 
 
 def test_a_checkpoint_that_is_not_whole_is_left_out(tmp_path: Path) -> None:
-    saved = Checkpoints(tmp_path, "sft", "sha256:base", QUICK, [sft_row(task(1))])
+    saved = Checkpoints(tmp_path, "key")
     with saved as place:
         for step, state in ((5, '{"global_step": 5}'), (10, '{"global'), (15, None)):
             (place / f"checkpoint-{step}").mkdir()
@@ -335,7 +442,7 @@ def talk(at: int) -> SftRow:
 
 def test_where_a_row_asks_for_it_every_answer_is_learned(tmp_path: Path) -> None:
     rows = [talk(at) for at in range(8)]
-    recipe = SftRecipe(num_train_epochs=15, learning_rate=5e-3, per_device_train_batch_size=4, seed=1)
+    recipe = SftRecipe(num_train_epochs=30, learning_rate=5e-3, per_device_train_batch_size=4, seed=1)
     train_sft(packaged_base(), rows, tmp_path / "all", recipe)
     last = [row.model_copy(update={"learn": "last"}) for row in rows]
     train_sft(packaged_base(), last, tmp_path / "last", recipe)

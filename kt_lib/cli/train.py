@@ -52,7 +52,6 @@ def train(
     and the first one writes.
     """
     from kt_lib.forecast import forecast
-    from kt_lib.models.embedded import packaged_base
     from kt_lib.training.engines import engine
     from kt_lib.training.layers import adapted, layers
     from kt_lib.training.trainable import started
@@ -60,22 +59,63 @@ def train(
 
     how = _recipe(recipe, sets or [])
     preferences = _preferences(pairs, judged, how)
-    folder = base or packaged_base()
+    folder = _base(base)
     preferred: list[Any] = []
+    long: dict[Kind, int] = {}
     # Before a row is counted: Unsloth must come into the process before transformers does.
     with started(engine(how.sft)):
         # Layers that are not there are told before rows are read.
         adapted(layers(folder), how.sft.lora)
-        taught, long = _fitting(rows, "rows", folder, how.sft)
+        taught, long["rows"] = _fitting(rows, "rows", folder, how.sft)
         if preferences and how.dpo:
-            preferred, too_long = _fitting(*preferences, folder, how.dpo)
-            long += too_long
+            preferred, long[preferences[1]] = _fitting(*preferences, folder, how.dpo)
     if judged and how.dpo:
         check_judged(preferred, how.dpo)
     if plan:
-        _tell_cost(forecast(folder, taught, preferred, how.sft, how.dpo), long, as_json)
+        _tell_cost(forecast(folder, taught, preferred, how.sft, how.dpo), _engines(how, preferred), long, as_json)
         return
+    _make_room(out, folder, taught, preferred, how)
     _tell_made(_trained(folder, taught, preferred, out, how, checkpoints), long, as_json)
+
+
+def _base(given: Path | None) -> Path:
+    """Folder of the model to train; ParameterError where it holds none."""
+    from kt_lib.models.embedded import packaged_base
+
+    if given is None:
+        return packaged_base()
+    if not given.is_dir():
+        raise ParameterError(f"--base {given}: there is no such folder; give the one that holds the model's weights")
+    needed = ("config.json", "*.safetensors", "tokenizer*")
+    missing = [name for name in needed if not any(given.glob(name))]
+    if missing:
+        raise ParameterError(f"--base {given} holds no model that can be trained: {', '.join(missing)} is missing")
+    return given
+
+
+def _make_room(out: Path, base: Path, rows: list[SftRow], preferred: list[Any], how: Recipe) -> None:
+    """The folders to write to, before the first step; ParameterError where they cannot be, or hold another training."""
+    from kt_lib.training.adapter_files import CONFIG
+    from kt_lib.training.checkpoints import maker_of, training_key
+    from kt_lib.training.trainers import preference_training
+
+    wanted = ["sft", *([preference_training(preferred)[0]] if preferred else ())]
+    keys = dict.fromkeys(wanted, "")
+    there = [name for name in ("sft", "dpo", "kto") if (out / name / CONFIG).is_file()]
+    if "sft" in there:
+        keys["sft"] = training_key("sft", base, None, how.sft, rows)
+    if preferred and how.dpo and set(wanted) <= set(there):
+        keys[wanted[1]] = training_key(wanted[1], base, out / "sft", how.dpo, preferred)
+    for name in there:
+        if not keys.get(name) or maker_of(out / name) != keys[name]:
+            raise ParameterError(
+                f"--out {out}: `{name}` in it is the adapter of another training; name another folder, or remove it"
+            )
+    for name in wanted:
+        try:
+            (out / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ParameterError(f"--out {out}: no folder can be made there ({error.strerror})") from None
 
 
 def _preferences(pairs: Path | None, judged: Path | None, how: Recipe) -> tuple[Path, Kind] | None:
@@ -97,12 +137,15 @@ def _trained(
     how: Recipe,
     checkpoints: Path | None,
 ) -> list[Adapter]:
+    from kt_lib.training.checkpoints import forget_finished
     from kt_lib.training.trainers import preference_training, train_sft
 
     made = [train_sft(base, rows, out / "sft", how.sft, _bar("SFT"), checkpoints)]
     if preferred:
         name, learn = preference_training(preferred)
         made.append(learn(base, out / "sft", preferred, out / name, how.dpo, _bar(name.upper()), checkpoints))
+    if checkpoints:
+        forget_finished(checkpoints)
     return made
 
 
@@ -132,12 +175,17 @@ def _recipe(name: str, sets: list[str]) -> Recipe:
 
 def _fitting(path: Path, what: Kind, base: Path, part: SftRecipe | DpoRecipe) -> tuple[list[Any], int]:
     """What a file gives to learn from, and how much of it was too long; SourceError where nothing is left."""
+    from kt_lib.training.plan import reads
     from kt_lib.training.trainers import fitting
 
     kept, long = fitting(_taught(path, what), base, part.max_length)
+    if long and not kept:
+        most = reads(base)
+        own = part.max_length and part.max_length <= most
+        bound = f"`max_length` {part.max_length}: set it higher" if own else f"the {most} tokens that the model reads"
+        raise SourceError(f"{path}: all {len(long):,} {what} are longer than {bound}, or give shorter ones")
     if not kept:
-        why = f"{len(long):,} are too long" if long else "the people in them did not agree to it"
-        raise SourceError(f"{path}: none of its {what} can be learned, {why}: give others")
+        raise SourceError(f"{path}: none of its {what} can be learned, the people in them did not agree: give others")
     return kept, len(long)
 
 
@@ -190,12 +238,23 @@ def _bar(what: str) -> Any:
     return on_step
 
 
-def _tell_cost(told: list[Forecast], long: int, as_json: bool) -> None:
+def _engines(how: Recipe, preferred: list[Any]) -> list[str]:
+    """By what and on what it trains, and why; one line where both parts go the same way."""
+    from kt_lib.training.engines import engine
+
+    parts = [how.sft, *([how.dpo] if preferred and how.dpo else ())]
+    return list(dict.fromkeys(engine(part).reason for part in parts))
+
+
+def _tell_cost(told: list[Forecast], engines: list[str], long: dict[Kind, int], as_json: bool) -> None:
     if not _first():
         return
     if as_json:
-        typer.echo(json.dumps({"forecast": [one.model_dump() for one in told], "too_long": long}))
+        forecasts = [one.model_dump() for one in told]
+        typer.echo(json.dumps({"engine": engines, "forecast": forecasts, "too_long": long}))
         return
+    for line in engines:
+        typer.echo(line)
     for one in told:
         typer.echo(
             f"{one.name}: {one.rows:,} rows, {one.tokens:,} tokens, the longest {one.longest}; {one.steps:,} steps,"
@@ -204,7 +263,7 @@ def _tell_cost(told: list[Forecast], long: int, as_json: bool) -> None:
     _tell_long(long)
 
 
-def _tell_made(made: list[Adapter], long: int, as_json: bool) -> None:
+def _tell_made(made: list[Adapter], long: dict[Kind, int], as_json: bool) -> None:
     if not _first():
         return
     if as_json:
@@ -218,9 +277,12 @@ def _tell_made(made: list[Adapter], long: int, as_json: bool) -> None:
     _tell_long(long)
 
 
-def _tell_long(long: int) -> None:
-    if long:
-        typer.echo(f"{long:,} rows were too long and are left out; raise `max_length` where the model reads more")
+def _tell_long(long: dict[Kind, int]) -> None:
+    for what, count in long.items():
+        if count:
+            typer.echo(
+                f"{count:,} {what} were too long and are left out; raise `max_length` where the model reads more"
+            )
 
 
 def _first() -> bool:

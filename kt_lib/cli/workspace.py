@@ -154,11 +154,18 @@ def doctor(as_json: AsJson = False) -> None:
 def clean(
     keep: Annotated[int, typer.Option("--keep", min=0, help="Finished runs to keep, newest first.")] = 3,
 ) -> None:
-    """Remove old runs; those whose steps a kept run reuses stay, and the ledger remembers all."""
-    removed = _workspace().clean(keep)
+    """Remove old runs; those whose steps a kept run reuses stay, and the ledger remembers all.
+
+    What trainings left to go on from is removed where a run has finished since.
+    """
+    workspace = _workspace()
+    left = workspace.clean_checkpoints()
+    removed = workspace.clean(keep)
     typer.echo(
         f"Removed {len(removed)} run{'' if len(removed) == 1 else 's'}{': ' if removed else ''}{', '.join(removed)}"
     )
+    if left:
+        typer.echo(f"Removed what trainings left to go on from, older than the newest finished run: {', '.join(left)}")
 
 
 def verdict(workspace: Workspace) -> list[str]:

@@ -51,6 +51,8 @@ def features_of(columns: Iterable[str]) -> dict[str, Any]:
 
 def read_objects(path: Path) -> Iterator[Raw]:
     """Every row of a file. `SourceError` for a file that cannot be read as a whole."""
+    if path.is_dir():
+        raise SourceError(f"{path} is a folder: give a .jsonl or .parquet file in it")
     if not path.is_file():
         raise SourceError(f"{path} is not there: give a .jsonl or .parquet file")
     with path.open("rb") as handle:

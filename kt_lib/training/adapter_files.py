@@ -12,7 +12,7 @@ from kt_lib.errors import ArtifactError
 from kt_lib.recipes import DpoRecipe, Lora, SftRecipe
 from kt_lib.records import Adapter, Record
 from kt_lib.training.plan import Plan
-from kt_lib.training.steps import Trained
+from kt_lib.training.steps import Trained, risen
 from kt_lib.weights import weights_digest
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ def training(name: str, recipe: SftRecipe | DpoRecipe, told: Plan, trained: Trai
             f"Memory: {trained.peak_mb:,.0f} MB at the peak; expected {told.memory.total_mb:,.0f} MB"
             f" ({told.memory.formula})",
             f"Loss: {first:.4f} at the first step, {last:.4f} at the last",
+            *([f"Warning: {warned}"] if (warned := risen(trained.losses)) else ()),
             *(f"`{key}`: {value}" for key, value in values.items()),
         ),
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from kt_lib.errors import KtError
@@ -14,11 +17,16 @@ from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Record
 from kt_lib.training.memory import PeakMemory, remedies
 
+log = logging.getLogger(__name__)
+
 OnStep = Callable[[int, int, float], None]
 """Called after every optimiser step with (steps done, steps in all, loss)."""
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 """How torch's allocators put it where they raise a plain RuntimeError."""
+
+_RISEN, _CLEARLY = 1.5, 0.1
+"""A loss this many times the first, and this much above it, over the last quarter of the steps is no unlucky batch."""
 
 _COUNTED = ("num_tokens", "num_input_tokens_seen")
 """Tokens by TRL's count; where Unsloth computes the loss in its place, by the trainer's own."""
@@ -58,16 +66,40 @@ def run(
     if checkpoint and (checkpoint / "ref").is_dir():
         # Of two adapters the engine loads the reference alone, and training would start over from it.
         trainer.model.load_adapter(str(checkpoint), "default", is_trainable=True)
+    if checkpoint:
+        _read_on_a_numbered_cpu()
     with memory_told(recipe, longest, lambda: f"at step {trainer.state.global_step + 1} of {trainer.state.max_steps}"):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     state = trainer.state
-    return Trained(
+    trained = Trained(
         steps=state.global_step,
         seconds=_most(state, "seconds"),
         tokens=int(_most(state, *_COUNTED)),
         losses=tuple((int(one["step"]), float(one["loss"])) for one in state.log_history if "loss" in one),
         peak_mb=_most(state, "peak_mb"),
     )
+    if told := risen(trained.losses):
+        log.warning("%s (it is %g)", told, recipe.learning_rate)
+    return trained
+
+
+def risen(losses: Sequence[tuple[int, float]]) -> str:
+    """In words, with the remedy, that the loss ended well above the first one; empty where it did not."""
+    first, last = losses[0][1], mean(loss for _, loss in losses[-max(1, len(losses) // 4) :])
+    if first <= 0 or last < max(first * _RISEN, first + _CLEARLY):
+        return ""
+    return (
+        f"the loss rose from {first:.4g} to {last:.4g} in the mean of the last quarter of the steps: nothing good was"
+        " learned; lower the learning rate"
+    )
+
+
+@functools.cache
+def _read_on_a_numbered_cpu() -> None:
+    """Several processes on a CPU read a checkpoint for the device `cpu:0`, which torch knows as `cpu` alone."""
+    from torch.serialization import register_package
+
+    register_package(100, lambda held: None, lambda held, place: held if place.startswith("cpu:") else None)
 
 
 @contextlib.contextmanager
@@ -93,12 +125,22 @@ def _of_memory(error: RuntimeError | MemoryError) -> bool:
 
 def _watch(recipe: SftRecipe | DpoRecipe, on_step: OnStep | None, peak: PeakMemory) -> Any:
     """Looks at every step; what it adds to the engine's log lies in every checkpoint, and is there after a kill."""
-    from transformers import TrainerCallback
+    from transformers import TrainerCallback, set_seed
 
     class Watch(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.began = time.perf_counter() - _most(state, "seconds")
             self.tokens, self.peak_mb = _most(state, *_COUNTED), _most(state, "peak_mb")
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            # The engine draws the order of an epoch's rows from torch's own generator, and sets that generator back
+            # only after the first rows of a resumed epoch. Each epoch has a seed, the same in every process.
+            set_seed(_seed_of(recipe, int(state.epoch or 0)))
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.epoch == int(state.epoch):
+                # From a checkpoint between two epochs the generator is set back before the rows are drawn.
+                set_seed(_seed_of(recipe, int(state.epoch)))
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
             told = state.log_history[-1]
@@ -117,6 +159,11 @@ def _watch(recipe: SftRecipe | DpoRecipe, on_step: OnStep | None, peak: PeakMemo
                 on_step(state.global_step, state.max_steps, float(logs["loss"]))
 
     return Watch()
+
+
+def _seed_of(recipe: SftRecipe | DpoRecipe, epoch: int) -> int:
+    # A wide stride: the second epoch under one seed is not the first under the next. numpy takes 32 bits.
+    return (recipe.seed + 1_000_003 * epoch) % 2**32
 
 
 def _refuse_no_number(name: str, logs: dict[str, float], where: str, recipe: SftRecipe | DpoRecipe) -> None:

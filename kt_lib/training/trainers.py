@@ -16,7 +16,7 @@ from kt_lib.errors import KtError
 from kt_lib.recipes import DpoRecipe, SftRecipe
 from kt_lib.records import Adapter, PreferencePair, SftRow, UnpairedRow
 from kt_lib.training.adapter_files import Training, lora_of, save, training, trainings_of
-from kt_lib.training.checkpoints import Checkpoints
+from kt_lib.training.checkpoints import Checkpoints, training_key
 from kt_lib.training.columns import Tokens, by_length, dpo_columns, kto_columns, row_lengths, sft_columns, sft_tokens
 from kt_lib.training.engines import engine
 from kt_lib.training.layers import adapted, layers
@@ -24,7 +24,7 @@ from kt_lib.training.memory import PeakMemory
 from kt_lib.training.plan import plan, reads, trainer_options
 from kt_lib.training.steps import OnStep, memory_told, run
 from kt_lib.training.trainable import open_for_training, started
-from kt_lib.weights import load_tokenizer, quiet, weights_digest
+from kt_lib.weights import load_tokenizer, quiet
 
 AnyRow = TypeVar("AnyRow", SftRow, PreferencePair, UnpairedRow)
 
@@ -41,7 +41,9 @@ def train_sft(
 
     `base` is a folder of safetensors, tokenizer and chat template; the adapter and its card are written to `out`. The
     same rows, recipe and machine give the same weights, also where a training was killed and goes on from what it left
-    in the folder `checkpoints` (every training finds its own there, and removes it at its end). KtError, with the
+    in the folder `checkpoints` (every training finds its own there, and removes it at its end); one that has ended
+    well is not done again where its adapter lies in `out`, or where `checkpoints` knows it (until `forget_finished`).
+    KtError, with the
     remedy, for no rows, a row longer than the recipe or the model allows, too little memory, or a loss that is no
     number; NoLocalWeights and MissingPackage where the ground is missing.
     """
@@ -188,9 +190,9 @@ def _train(
     checkpoints: Path | None,
 ) -> Adapter:
     way = engine(recipe)
-    start = weights_digest(base) + (weights_digest(adapter_in) if adapter_in else "")
-    # Another engine, or another machine, cannot go on from what this one saves of its optimiser.
-    saved = Checkpoints(checkpoints, name, f"{start} {way.name} {way.device} {way.compute}", recipe, rows)
+    saved = Checkpoints(checkpoints, training_key(name, base, adapter_in, recipe, rows))
+    if before := saved.finished(out):
+        return before
     if adapter_in:
         recipe = recipe.model_copy(update={"lora": lora_of(adapter_in)})
     with started(way), saved as scratch:
@@ -207,7 +209,12 @@ def _train(
             trainer = ready.trainer(model, options)
             trained = run(trainer, recipe, told.longest, saved.newest(), on_step, peak)
         this = training(name, recipe, told, trained, ready.learned)
-        return save(base, trainer, out, told, trained, [*_earlier(adapter_in), this])
+        if trainer.is_world_process_zero():
+            saved.begin(out)
+        made = save(base, trainer, out, told, trained, [*_earlier(adapter_in), this])
+        if trainer.is_world_process_zero():
+            saved.finish(out, made)
+        return made
 
 
 def _earlier(adapter_in: Path | None) -> list[Training]:

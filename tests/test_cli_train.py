@@ -81,6 +81,7 @@ def test_rows_and_pairs_become_two_adapters_and_long_rows_are_counted(place: Pat
     ran = CliRunner().invoke(app, asked(place, tmp_path, "--pairs", str(place / "pairs.jsonl"), *EIGHT))
     assert ran.exit_code == 0, ran.output
     assert "sft: 16 rows, 4 steps, loss " in ran.stdout
+    assert "SFT: step 4 of 4, loss " in ran.stderr
     assert "sft+dpo: 8 rows, 1 steps, loss 0.6931" in ran.stdout
     assert "1 rows were too long and are left out" in ran.stdout
     assert json.loads((tmp_path / "sft" / "adapter_config.json").read_text())["r"] == 4

@@ -221,14 +221,17 @@ def _remedy(what: Kind, others: Collection[Kind], mixed: bool) -> str:
 
 
 def _bar(what: str) -> Any:
-    """A bar on a terminal; nothing where nobody looks on, and nothing from the second process on."""
+    """A bar on a terminal, elsewhere a line for each tenth; nothing from the second process on."""
     import sys
 
     from tqdm import tqdm
 
-    bar = tqdm(desc=what, unit="step", disable=not sys.stderr.isatty() or not _first())
+    seen = sys.stderr.isatty()
+    bar = tqdm(desc=what, unit="step", disable=not seen or not _first())
 
     def on_step(done: int, of: int, loss: float) -> None:
+        if not seen and _first() and (done * 10 // of > (done - 1) * 10 // of):
+            typer.echo(f"{what}: step {done:,} of {of:,}, loss {loss:.4f}", err=True)
         bar.total = of
         bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         bar.update(done - bar.n)

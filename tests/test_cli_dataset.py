@@ -574,6 +574,7 @@ def test_rows_of_the_json_protocol_with_results_go_to_openais_layout_and_it_is_s
     assert len(rows) > 5
     assert told.stdout.endswith(f"openai.jsonl: {len(rows)} rows written, 0 left out\n")
     assert f"not as it was: {len(rows)} of {len(rows)} rows: the calls written in the JSON protocol" in told.stderr
+    assert f"{len(rows)} of {len(rows)} rows: licence, consent and whether people said it in confidence" in told.stderr
     back = read_dataset(tmp_path / "openai.jsonl").rows
     assert all(row.tools and any(one.tool_calls for one in row.messages) for row in back)
     code, found = findings(tmp_path / "openai.jsonl", "--fewest", 1, "--distinct", 0)

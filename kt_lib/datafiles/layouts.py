@@ -26,6 +26,7 @@ from kt_lib.datafiles.reading import read_row
 from kt_lib.models.wire import Names
 from kt_lib.records import (
     ChatMessage,
+    DatasetRow,
     PreferencePair,
     Provenance,
     Record,
@@ -42,6 +43,7 @@ AnyRow = TypeVar("AnyRow", bound=Record)
 _NOTES = "said otherwise"
 """Where a form says what in it is not as the row says it; it is in no file."""
 _RENAMED = "tools whose names OpenAI does not take bear names that it takes"
+_WITHOUT_TERMS = "licence, consent and whether people said it in confidence have no place in OpenAI's layout"
 _KEEP = "build the rows with `--protocol native`, or keep them in TRL's layout"
 
 
@@ -200,7 +202,7 @@ def _openai_row(row: SftRow) -> dict[str, Any]:
         answers = [message for message in messages if message["role"] == "assistant"]
         for answer in answers:
             answer["weight"] = int(answer is messages[-1])
-    return {"messages": messages, **_openai_tools(tools, names), _NOTES: _otherwise(native, tools, names)}
+    return {"messages": messages, **_openai_tools(tools, names), _NOTES: _otherwise(row, native, tools, names)}
 
 
 def _openai_pair(pair: PreferencePair) -> dict[str, Any]:
@@ -212,12 +214,14 @@ def _openai_pair(pair: PreferencePair) -> dict[str, Any]:
     for column, text in (("preferred_output", pair.chosen), ("non_preferred_output", pair.rejected)):
         answer = [answer_as_native(text, tools)] if native else [ChatMessage(role="assistant", content=text)]
         made[column] = _openai_messages(answer, names)
-    return made | {_NOTES: _otherwise(native, tools, names)}
+    return made | {_NOTES: _otherwise(pair, native, tools, names)}
 
 
-def _otherwise(native: Native | None, tools: Sequence[ToolSpec], names: Names) -> list[str]:
+def _otherwise(row: DatasetRow, native: Native | None, tools: Sequence[ToolSpec], names: Names) -> list[str]:
     renamed = any(names.wire(tool.name) != tool.name for tool in tools)
-    return [*([TAKEN_BACK] if native else []), *([_RENAMED] if renamed else [])]
+    terms = row.licence is not None or row.consent is not None or row.private
+    said = {TAKEN_BACK: bool(native), _RENAMED: renamed, _WITHOUT_TERMS: terms}
+    return [words for words, so in said.items() if so]
 
 
 def _native(messages: Sequence[ChatMessage]) -> Native | None:
